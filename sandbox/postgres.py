@@ -166,7 +166,7 @@ class PostgresServer:
             if postmaster is None:
                 break
             postmaster.send_signal(number)
-            psutil.wait_procs([postmaster], timeout=STOP_SECONDS)
+            self._wait_until_gone()
         shutil.rmtree(self._sockets, ignore_errors=True)
 
     def kill(self) -> None:
@@ -174,7 +174,7 @@ class PostgresServer:
         postmaster = self._postmaster()
         if postmaster is not None:
             postmaster.kill()
-            psutil.wait_procs([postmaster], timeout=STOP_SECONDS)
+            self._wait_until_gone()
 
     def restart(self, mode: str = "fast") -> None:
         """Stop and start."""
@@ -281,6 +281,11 @@ class PostgresServer:
             return process if self._works_here(process) else None
         except (OSError, ValueError, IndexError, psutil.Error):
             return None
+
+    def _wait_until_gone(self) -> None:
+        deadline = time.monotonic() + STOP_SECONDS
+        while self.running() and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def _works_here(self, process: psutil.Process) -> bool:
         """Every process of a server has the data directory as its working directory."""
