@@ -1,0 +1,189 @@
+"""Reads the fleet file. It never raises: what is wrong becomes a FleetProblem of the entry that it concerns.
+
+A DAG file that raises while it is parsed vanishes from Airflow with all its runs, so an unreadable fleet file must
+still give a Fleet; the run then fails with the file's error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from pgops.errors import Refused
+from pgops.fleet.models import BackupPolicy, Database, DrillPolicy, Fleet, Server, Settings
+from pgops.include import include_folder
+
+_Entry = TypeVar("_Entry", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class FleetProblem:
+    """Something wrong in the fleet file. `database` is None when it concerns the whole file."""
+
+    database: str | None
+    file: str
+    key: str
+    what: str
+    remedy: str
+
+    def refusal(self) -> Refused:
+        """The problem as the error that people read."""
+        return Refused(self.what, where=f"{self.file}, {self.key}", remedy=self.remedy)
+
+
+def fleet_file() -> Path:
+    """$PGOPS_FLEET, else include/fleet.yaml."""
+    configured = os.environ.get("PGOPS_FLEET")
+    return Path(configured) if configured else include_folder() / "fleet.yaml"
+
+
+def load_fleet(path: Path | None = None) -> Fleet:
+    """Read the fleet file; `path` is for tests."""
+    file = path or fleet_file()
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        return _unreadable(file, f"The fleet file cannot be read: {error.strerror}", "Create it, or set PGOPS_FLEET")
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return _unreadable(file, f"The fleet file is not YAML: {' '.join(str(error).split())}", "Correct that line")
+    if not isinstance(document, dict):
+        return _unreadable(file, "The fleet file is not a mapping", "Start from the one in the repository")
+    return _Reader(str(file), document).fleet()
+
+
+def _unreadable(file: Path, what: str, remedy: str) -> Fleet:
+    return Fleet(path=str(file), problems=(FleetProblem(None, str(file), "the whole file", what, remedy),))
+
+
+class _Reader:
+    def __init__(self, file: str, document: dict[str, Any]) -> None:
+        self.file = file
+        self.document = document
+        self.problems: list[FleetProblem] = []
+
+    def fleet(self) -> Fleet:
+        sections = {"servers", "databases", "defaults"}
+        settings = self._validated(
+            Settings, {key: value for key, value in self.document.items() if key not in sections}, "top level", None
+        )
+        servers = [
+            server
+            for position, entry in enumerate(self._list("servers"))
+            if (server := self._validated(Server, entry, f"servers[{position}]", None))
+        ]
+        self._refuse_duplicates("servers", (server.name for server in servers), None)
+        defaults = self._defaults()
+        names: list[tuple[str, str]] = []
+        databases: list[Database] = []
+        known_servers = {server.name for server in servers}
+        for position, entry in enumerate(self._list("databases")):
+            name = _text(entry, "name") or f"databases-{position}"
+            names.append((name, _text(entry, "server") or "unknown"))
+            key = f"databases[{position}] ({name})"
+            database = self._validated(Database, _with_defaults(entry, defaults), key, name)
+            if database is None:
+                continue
+            if database.server not in known_servers:
+                self._problem(name, f"{key}.server", f"There is no server {database.server!r}", "Add it under servers")
+            databases.append(database)
+        for name in self._duplicates(name for name, _ in names):
+            self._problem(name, "databases", f"Two entries are named {name!r}", "Give each database its own name")
+        return Fleet(
+            path=self.file,
+            settings=settings,
+            servers=tuple(servers),
+            databases=tuple(databases),
+            names=tuple(dict(names).items()),
+            problems=tuple(self.problems),
+        )
+
+    def _defaults(self) -> dict[str, Any]:
+        defaults = self.document.get("defaults") or {}
+        if not isinstance(defaults, dict):
+            self._problem(None, "defaults", "defaults is not a mapping", "Give it the keys backup and drill")
+            return {}
+        self._validated(BackupPolicy, defaults.get("backup") or {}, "defaults.backup", None)
+        # A drill policy may be completed by the database; only its own keys can be checked here.
+        unknown = set(defaults) - {"backup", "drill"} | set(defaults.get("drill") or {}) - set(DrillPolicy.model_fields)
+        for key in sorted(unknown):
+            self._problem(None, f"defaults.{key}", f"There is no key {key!r}", "Remove it")
+        return defaults
+
+    def _list(self, section: str) -> list[Any]:
+        entries = self.document.get(section)
+        if isinstance(entries, list) and entries:
+            return entries
+        self._problem(None, section, f"{section} is not a list of entries", "Start from the file in the repository")
+        return []
+
+    def _validated(self, model: type[_Entry], entry: Any, key: str, database: str | None) -> _Entry | None:
+        try:
+            return model.model_validate(entry)
+        except ValidationError as error:
+            for fault in error.errors():
+                at = ".".join([key, *(str(part) for part in fault["loc"])])
+                self._problem(database, at, _sentence(fault), _remedy(fault, model))
+            return None
+
+    def _refuse_duplicates(self, section: str, names: Iterable[str], database: str | None) -> None:
+        for name in self._duplicates(names):
+            self._problem(database, section, f"Two entries are named {name!r}", "Give each its own name")
+
+    @staticmethod
+    def _duplicates(names: Iterable[str]) -> list[str]:
+        return [name for name, count in Counter(names).items() if count > 1]
+
+    def _problem(self, database: str | None, key: str, what: str, remedy: str) -> None:
+        self.problems.append(FleetProblem(database, self.file, key, what, remedy))
+
+
+def _text(entry: Any, key: str) -> str | None:
+    value = entry.get(key) if isinstance(entry, dict) else None
+    return value if isinstance(value, str) and value else None
+
+
+def _with_defaults(entry: Any, defaults: dict[str, Any]) -> Any:
+    """The entry with the defaults below it; mappings are merged key by key."""
+    if not isinstance(entry, dict):
+        return entry
+    merged = dict(defaults)
+    for key, value in entry.items():
+        below = merged.get(key)
+        merged[key] = _with_defaults(value, below) if isinstance(value, dict) and isinstance(below, dict) else value
+    return merged
+
+
+def _sentence(fault: Any) -> str:
+    if fault["type"] == "extra_forbidden":
+        return f"There is no key {fault['loc'][-1]!r}"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "missing":
+        return "This key is missing"
+    return f"{fault['input']!r}: {message}" if not isinstance(fault["input"], dict) else message
+
+
+def _remedy(fault: Any, model: type[BaseModel]) -> str:
+    if fault["type"] == "extra_forbidden":
+        fields = _fields_at(model, fault["loc"][:-1])
+        near = difflib.get_close_matches(str(fault["loc"][-1]), fields, n=1)
+        return f"Did you mean {near[0]!r}?" if near else f"The keys here are: {', '.join(fields)}"
+    if fault["type"] == "missing":
+        return "Add it"
+    return "Correct the value"
+
+
+def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    current: Any = model
+    for part in location:
+        info = current.model_fields.get(str(part)) if isinstance(current, type) else None
+        candidates = [] if info is None else [info.annotation, *getattr(info.annotation, "__args__", ())]
+        current = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+    return list(current.model_fields) if isinstance(current, type) else []

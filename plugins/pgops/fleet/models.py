@@ -1,0 +1,235 @@
+"""The shapes of include/fleet.yaml. Every key is documented here; an unknown key is an error."""
+
+from __future__ import annotations
+
+import zoneinfo
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from pgops.errors import Refused
+
+if TYPE_CHECKING:
+    from pgops.fleet.loader import FleetProblem
+
+# Names become parts of object keys and of Airflow task labels.
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+ConnectionId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Retention(_Model):
+    """How many proven backups stay. A backup stays when any rule keeps it; the newest proven one always stays."""
+
+    keep_last: int = Field(7, ge=1, le=3650)
+    keep_days: int = Field(7, ge=0, le=36500)
+    keep_weekly: int = Field(4, ge=0, le=1000)
+    keep_monthly: int = Field(12, ge=0, le=1000)
+    keep_yearly: int = Field(0, ge=0, le=100)
+
+
+class LocalCopy(_Model):
+    """A copy of each dump on the worker's disk (the worker must be the same machine every night)."""
+
+    directory: str
+    keep_days: int = Field(7, ge=1, le=3650)
+
+    @field_validator("directory")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        if not PurePosixPath(value).is_absolute() or PurePosixPath(value) == PurePosixPath("/"):
+            raise ValueError("give an absolute folder, such as /backups/postgresql")
+        return value
+
+
+class BackupPolicy(_Model):
+    """How a database is backed up.
+
+    storage_class: as S3 names it; the bucket's default when empty.
+    prefer_standby: dump from `standby_connection` while it follows closely, else from the primary.
+    max_standby_lag_seconds: a standby further behind than this is not used.
+    fingerprint_jobs: sessions that read the tables beside pg_dump.
+    lock_wait_seconds: how long pg_dump waits for a table that somebody has locked.
+    rpo_hours: the newest proven backup is never older than this; backup_watch alerts when it is.
+    """
+
+    compression: Literal["zstd", "gzip", "none"] = "zstd"
+    level: int = Field(3, ge=1, le=19)
+    storage_class: str = "STANDARD_IA"
+    prefer_standby: bool = False
+    max_standby_lag_seconds: int = Field(300, ge=1)
+    fingerprint_jobs: int = Field(2, ge=1, le=32)
+    lock_wait_seconds: int = Field(60, ge=1, le=86400)
+    rpo_hours: float = Field(26, gt=0, le=24 * 366)
+    retention: Retention = Retention()  # type: ignore[call-arg]
+    local_copy: LocalCopy | None = None
+
+    @model_validator(mode="after")
+    def _gzip_levels(self) -> BackupPolicy:
+        if self.compression == "gzip" and self.level > 9:
+            raise ValueError("gzip knows levels 1 to 9")
+        return self
+
+
+class Canary(_Model):
+    """A question whose answer in the restored database is known: one row, one column, compared as text."""
+
+    name: str
+    sql: str
+    expect: str | int | float | bool
+
+
+class DrillPolicy(_Model):
+    """How a backup is proven by restoring it.
+
+    connection: Airflow connection to the server on which the scratch database is made.
+    jobs: parallel jobs of pg_restore.
+    rto_minutes: the restore must not take longer.
+    amcheck: also check heap and B-tree structure with pg_amcheck.
+    """
+
+    connection: ConnectionId
+    jobs: int = Field(2, ge=1, le=64)
+    rto_minutes: float = Field(60, gt=0)
+    amcheck: bool = True
+    canaries: tuple[Canary, ...] = ()
+
+
+class Server(_Model):
+    """A PostgreSQL server; `pool` is the Airflow pool that limits what runs on it at a time."""
+
+    name: Name
+    pool: str = "default_pool"
+
+
+class Database(_Model):
+    """One database and its policies."""
+
+    name: Name
+    server: Name
+    connection: ConnectionId
+    standby_connection: ConnectionId | None = None
+    backup: BackupPolicy = BackupPolicy()  # type: ignore[call-arg]
+    drill: DrillPolicy | None = None
+
+    @model_validator(mode="after")
+    def _standby(self) -> Database:
+        if self.backup.prefer_standby and self.standby_connection is None:
+            raise ValueError("backup.prefer_standby needs standby_connection")
+        return self
+
+
+class Storage(_Model):
+    """The bucket that holds the backups."""
+
+    connection: ConnectionId
+    bucket: str = Field(min_length=3, max_length=63)
+    prefix: str = ""
+
+    @field_validator("prefix")
+    @classmethod
+    def _no_slashes_around(cls, value: str) -> str:
+        return value.strip("/")
+
+
+class Slack(_Model):
+    """Where messages go."""
+
+    connection: ConnectionId
+    channel: str
+    runbook_url: str = "docs/runbook.md"
+
+
+class Ledger(_Model):
+    """The operations database in which every run leaves its record; never one of the databases it looks after."""
+
+    connection: ConnectionId
+
+
+class Settings(_Model):
+    """What holds for the whole fleet. `schedules` maps a DAG's id to a cron expression in `timezone`."""
+
+    timezone: str = "UTC"
+    storage: Storage
+    ledger: Ledger
+    slack: Slack | None = None
+    schedules: dict[str, str] = Field(default_factory=dict)
+    late_after_minutes: int = Field(180, ge=1)
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in zoneinfo.available_timezones():
+            raise ValueError(f"{value!r} is no time zone of the IANA database, such as Europe/Berlin")
+        return value
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The fleet file as read: what is valid, and what is wrong with the rest.
+
+    `names` holds every database that the file names, valid or not, in the file's order, with its server: a bad entry
+    is still a task of its own at night, and fails there with its own error.
+    """
+
+    path: str
+    settings: Settings | None = None
+    servers: tuple[Server, ...] = ()
+    databases: tuple[Database, ...] = ()
+    names: tuple[tuple[str, str], ...] = ()
+    problems: tuple[FleetProblem, ...] = field(default=())
+
+    def on_server(self, server: str) -> list[str]:
+        """Names of the databases on `server`."""
+        return [name for name, home in self.names if home == server]
+
+    def server_names(self) -> list[str]:
+        """Servers that have a database, in the file's order."""
+        return list(dict.fromkeys(server for _, server in self.names))
+
+    def pool(self, server: str) -> str:
+        """The pool of a server; the default pool when its entry is unreadable."""
+        return next((entry.pool for entry in self.servers if entry.name == server), "default_pool")
+
+    def schedule(self, dag_id: str, default: str) -> str:
+        """The cron expression of a DAG."""
+        return self.settings.schedules.get(dag_id, default) if self.settings else default
+
+    @property
+    def timezone(self) -> str:
+        """The fleet's time zone; UTC when the file is unreadable."""
+        return self.settings.timezone if self.settings else "UTC"
+
+    def checked_settings(self) -> Settings:
+        """The settings.
+
+        Raises:
+            Refused: something that concerns the whole file is wrong.
+        """
+        for problem in self.problems:
+            if problem.database is None:
+                raise problem.refusal()
+        if self.settings is None:  # every way to get here leaves a problem; this is for the type checker
+            raise Refused("The fleet file has no settings", where=self.path, remedy="Fill it in")
+        return self.settings
+
+    def database(self, name: str) -> Database:
+        """One database, or the reason why it cannot be worked on.
+
+        Raises:
+            Refused: the file, or this database's entry, is wrong; or there is no such database.
+        """
+        self.checked_settings()
+        for problem in self.problems:
+            if problem.database == name:
+                raise problem.refusal()
+        for database in self.databases:
+            if database.name == name:
+                return database
+        known = ", ".join(known for known, _ in self.names) or "none"
+        raise Refused(f"There is no database {name!r}", where=self.path, remedy=f"Name one of: {known}")

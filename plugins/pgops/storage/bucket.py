@@ -1,0 +1,272 @@
+"""A bucket and the prefix in it that belongs to this project.
+
+No store is trusted: what must be right is read back, and hashes are this project's own. A stream of unknown length is
+uploaded in parts of one constant size, so the memory a worker needs does not grow with the database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import ClientError
+
+from pgops.errors import Refused
+from pgops.storage.errors import CUT_CONNECTION, NotThere, explained
+from pgops.storage.streams import HashingReader, Peekable, Reader
+
+log = logging.getLogger(__name__)
+
+PART_BYTES = 8 << 20
+# S3 allows 10,000 parts; a longer stream becomes several objects.
+OBJECT_BYTES = 9_000 * PART_BYTES
+_PARTS_IN_FLIGHT = 4
+_READ_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as it was written: its full key, its length, and the hash of what was sent."""
+
+    key: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """An object as the store lists it."""
+
+    key: str
+    bytes: int
+    modified: datetime
+
+
+class Bucket:
+    """Objects below `prefix` in one bucket.
+
+    Args:
+        client: a boto3 S3 client.
+        name: the bucket.
+        prefix: without slashes around it; may be empty.
+        object_bytes: a stream longer than this becomes several objects.
+    """
+
+    def __init__(self, client: Any, name: str, prefix: str = "", *, object_bytes: int = OBJECT_BYTES) -> None:
+        self.client = client
+        self.name = name
+        self.prefix = prefix
+        self._object_bytes = object_bytes
+
+    def where(self, key: str = "") -> str:
+        """s3://bucket/key, as errors name it."""
+        return f"s3://{self.name}/{key or self.prefix}"
+
+    def key(self, *parts: str) -> str:
+        """A full key from its parts below the prefix."""
+        return "/".join(part for part in (self.prefix, *parts) if part)
+
+    def probe(self) -> None:
+        """Write, read and delete a small object, so that a wrong key, a missing right and a missing bucket show now.
+
+        Raises:
+            StorageError: which of them it is, and what to do.
+        """
+        with explained("reaching the bucket", self.where()):
+            try:
+                self.client.list_objects_v2(Bucket=self.name, Prefix=self.key("probe/"), MaxKeys=1)
+            except ClientError as error:
+                # A writer's key may lack the right to list; every other answer is final.
+                if str(error.response.get("Error", {}).get("Code")) != "AccessDenied":
+                    raise
+        key = self.key("probe", secrets.token_hex(8))
+        body = secrets.token_bytes(64)
+        with explained("writing a probe object", self.where(key)):
+            self.client.put_object(Bucket=self.name, Key=key, Body=body)
+        with explained("reading the probe object back", self.where(key)):
+            back = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
+        with explained("deleting the probe object", self.where(key)):
+            self.client.delete_object(Bucket=self.name, Key=key)
+        if back != body:
+            raise Refused(
+                "The store returned other bytes than were written",
+                where=self.where(key),
+                remedy="Do not use this store for backups; look for a proxy or cache in front of it",
+            )
+
+    def upload(self, key: str, source: Reader, storage_class: str = "") -> tuple[StoredObject, ...]:
+        """Stream `source` to `key` (and `key`.001, .002, ... where one object cannot hold it).
+
+        If reading fails the upload is aborted and nothing is visible of that object.
+        """
+        extra = {"StorageClass": storage_class} if storage_class else {}
+        config = TransferConfig(
+            multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=_PARTS_IN_FLIGHT
+        )
+        config.max_in_memory_upload_chunks = _PARTS_IN_FLIGHT
+        stream = Peekable(source)
+        stored: list[StoredObject] = []
+        while not stored or not stream.at_end():
+            part_key = f"{key}.{len(stored):03d}" if stored else key
+            reader = HashingReader(stream, self._object_bytes)
+            with explained("uploading", self.where(part_key)):
+                self.client.upload_fileobj(reader, self.name, part_key, ExtraArgs=extra, Config=config)
+            stored.append(StoredObject(part_key, reader.bytes, reader.sha256))
+        return tuple(stored)
+
+    def open(self, keys: Sequence[str]) -> ObjectReader:
+        """The bytes of one or several objects in order, surviving a cut connection."""
+        return ObjectReader(self, keys)
+
+    def put_json(self, key: str, value: Any) -> StoredObject:
+        """Write a JSON object and read it back."""
+        body = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+        with explained("writing", self.where(key)):
+            self.client.put_object(Bucket=self.name, Key=key, Body=body, ContentType="application/json")
+        if self._get(key) != body:
+            raise Refused(
+                "The store returned another object than was written",
+                where=self.where(key),
+                remedy="Look for another writer of this key, or a cache in front of the store",
+            )
+        return StoredObject(key, len(body), hashlib.sha256(body).hexdigest())
+
+    def get_json(self, key: str) -> Any:
+        """Read a JSON object.
+
+        Raises:
+            NotThere: there is none.
+            Refused: it is not JSON.
+        """
+        body = self._get(key)
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            raise Refused(
+                f"This object is not JSON: {error}",
+                where=self.where(key),
+                remedy="It is damaged or was written by something else: look at it before removing it",
+            ) from error
+
+    def _get(self, key: str) -> bytes:
+        with explained("reading", self.where(key)):
+            body: bytes = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
+        return body
+
+    def head(self, key: str) -> dict[str, Any]:
+        """What the store says about an object."""
+        with explained("looking at", self.where(key)):
+            answer: dict[str, Any] = self.client.head_object(Bucket=self.name, Key=key)
+        return answer
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Every object below a full-key prefix."""
+        with explained("listing", self.where(prefix)):
+            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
+                for entry in page.get("Contents", ()):
+                    yield ObjectInfo(entry["Key"], entry["Size"], entry["LastModified"])
+
+    def folders(self, prefix: str) -> list[str]:
+        """Names of the "folders" directly below a full-key prefix that ends with a slash."""
+        found: list[str] = []
+        with explained("listing", self.where(prefix)):
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.name, Prefix=prefix, Delimiter="/"
+            )
+            for page in pages:
+                found += [entry["Prefix"][len(prefix) :].rstrip("/") for entry in page.get("CommonPrefixes", ())]
+        return found
+
+    def delete(self, keys: Iterable[str]) -> int:
+        """Delete objects one by one (every store can do that) and return how many."""
+        count = 0
+        for key in keys:
+            with explained("deleting", self.where(key)):
+                self.client.delete_object(Bucket=self.name, Key=key)
+            count += 1
+        return count
+
+    def abort_uploads(self, prefix: str) -> int:
+        """Abort unfinished multipart uploads below a full-key prefix and return how many there were."""
+        with explained("listing unfinished uploads", self.where(prefix)):
+            try:
+                pages = list(
+                    self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.name, Prefix=prefix)
+                )
+            except ClientError as error:
+                # Some stores answer so when they have never seen a multipart upload, or do not list them at all.
+                if str(error.response.get("Error", {}).get("Code")) in ("NoSuchUpload", "NotImplemented"):
+                    return 0
+                raise
+        uploads = [entry for page in pages for entry in page.get("Uploads", ()) if entry["Key"].startswith(prefix)]
+        for entry in uploads:
+            with explained("aborting an unfinished upload", self.where(entry["Key"])):
+                self.client.abort_multipart_upload(Bucket=self.name, Key=entry["Key"], UploadId=entry["UploadId"])
+        return len(uploads)
+
+
+class ObjectReader:
+    """Reads objects one after the other; after a cut connection it goes on from the byte where it was."""
+
+    def __init__(self, bucket: Bucket, keys: Sequence[str]) -> None:
+        self._bucket = bucket
+        self._keys = list(keys)
+        self._body: Any = None
+        self._offset = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As Reader.read."""
+        collected: list[bytes] = []
+        wanted = size
+        while self._keys and wanted != 0:
+            data = self._read_some(wanted)
+            if not data:
+                self._keys.pop(0)
+                self._body, self._offset = None, 0
+                continue
+            collected.append(data)
+            if size >= 0:
+                wanted -= len(data)
+        return b"".join(collected)
+
+    def _read_some(self, size: int) -> bytes:
+        for attempt in range(1, _READ_ATTEMPTS + 1):
+            try:
+                if self._body is None:
+                    self._body = self._open()
+                if self._body is None:
+                    return b""
+                data: bytes = self._body.read(size if size >= 0 else None)
+            except CUT_CONNECTION as error:
+                self._body = None
+                if attempt == _READ_ATTEMPTS:
+                    with explained("reading", self._bucket.where(self._keys[0])):
+                        raise
+                log.warning("reading %s was cut at byte %s: %s", self._keys[0], self._offset, error)
+                time.sleep(0.2 * 2**attempt)
+            else:
+                self._offset += len(data)
+                return data
+        return b""
+
+    def _open(self) -> Any:
+        key = self._keys[0]
+        ranged = {"Range": f"bytes={self._offset}-"} if self._offset else {}
+        with explained("reading", self._bucket.where(key)):
+            try:
+                return self._bucket.client.get_object(Bucket=self._bucket.name, Key=key, **ranged)["Body"]
+            except ClientError as error:
+                if str(error.response.get("Error", {}).get("Code")) in ("InvalidRange", "416"):
+                    return None  # the cut came after the last byte
+                raise
+
+
+__all__ = ["Bucket", "NotThere", "ObjectInfo", "ObjectReader", "StoredObject"]
