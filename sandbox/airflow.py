@@ -32,10 +32,10 @@ class Airflow:
     Args:
         state: where ports and secrets are remembered.
         processes: by which the four are started.
-        metadata_url: of the metadata database; None where nothing has to be started.
+        metadata_url: tells where the metadata database is, which may move until its server is up.
     """
 
-    def __init__(self, state: State, processes: Processes, metadata_url: str | None = None) -> None:
+    def __init__(self, state: State, processes: Processes, metadata_url: Callable[[], str]) -> None:
         self.state = state
         self.processes = processes
         self.home = state.folder / "airflow"
@@ -96,7 +96,9 @@ class Airflow:
                 say(f"airflow {name} is healthy")
                 healthy.add(name)
             for name in PROCESSES:
-                if self.processes.pid(f"airflow {name}") is None or time.monotonic() > deadline and name not in healthy:
+                if self.processes.pid(f"airflow {name}") is None or (
+                    time.monotonic() > deadline and name not in healthy
+                ):
                     log = f"airflow {name}"
                     raise PgOpsError(
                         f"Airflow's {name} does not start",
@@ -139,7 +141,7 @@ class Airflow:
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in USERS.items()),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._passwords_file),
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.metadata_url or "",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.metadata_url(),
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": url.rpartition(":")[2],
             "AIRFLOW__API__BASE_URL": url,

@@ -132,9 +132,7 @@ def _quietly(signal: Callable[[], None]) -> None:
 
 def _wait_until_gone(processes: Sequence[psutil.Process], seconds: float) -> None:
     """Wait for the end of processes that may not be our children; one that nobody reaps counts as ended."""
-    deadline = time.monotonic() + seconds
-    while any(_still_there(process) for process in processes) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: not any(_still_there(process) for process in processes), seconds)
 
 
 def _still_there(process: psutil.Process) -> bool:
@@ -142,3 +140,10 @@ def _still_there(process: psutil.Process) -> bool:
         return process.is_running() and _alive(process)
     except psutil.Error:
         return False
+
+
+def wait_until(true: Callable[[], object], seconds: float) -> None:
+    """Wait until something is true, or the time is over; the caller looks which."""
+    deadline = time.monotonic() + seconds
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.05)
