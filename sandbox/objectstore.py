@@ -63,7 +63,7 @@ class S3Server:
                 # Keys go by the environment: the process list is for everybody.
                 env={
                     **{key: value for key, value in os.environ.items() if not key.startswith("RCLONE_")},
-                    "RCLONE_AUTH_KEY": f"{self.access_key},{self.secret_key}",
+                    "RCLONE_AUTH_KEY": f'"{self.access_key},{self.secret_key}"',  # quoted: a list of pairs
                     "RCLONE_CONFIG": os.devnull,
                 },
                 stdin=subprocess.DEVNULL,

@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -24,6 +23,7 @@ from psycopg2.extensions import make_dsn
 
 from pgops.errors import PgOpsError
 from sandbox.account import Account, account
+from sandbox.state import free_port as free_port
 
 START_SECONDS = 60
 STOP_SECONDS = 30
@@ -84,13 +84,6 @@ def pick(major: int | None = None) -> Binaries:
         there = ", ".join(map(str, by_major))
         raise PgOpsError(f"PostgreSQL {wanted} is not installed", where=f"installed: {there}", remedy=REMEDY)
     return by_major[wanted]
-
-
-def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class PostgresServer:
@@ -166,7 +159,7 @@ class PostgresServer:
             if postmaster is None:
                 break
             postmaster.send_signal(number)
-            psutil.wait_procs([postmaster], timeout=STOP_SECONDS)
+            self._wait_until_gone()
         shutil.rmtree(self._sockets, ignore_errors=True)
 
     def kill(self) -> None:
@@ -174,7 +167,7 @@ class PostgresServer:
         postmaster = self._postmaster()
         if postmaster is not None:
             postmaster.kill()
-            psutil.wait_procs([postmaster], timeout=STOP_SECONDS)
+            self._wait_until_gone()
 
     def restart(self, mode: str = "fast") -> None:
         """Stop and start."""
@@ -281,6 +274,11 @@ class PostgresServer:
             return process if self._works_here(process) else None
         except (OSError, ValueError, IndexError, psutil.Error):
             return None
+
+    def _wait_until_gone(self) -> None:
+        deadline = time.monotonic() + STOP_SECONDS
+        while self.running() and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def _works_here(self, process: psutil.Process) -> bool:
         """Every process of a server has the data directory as its working directory."""
