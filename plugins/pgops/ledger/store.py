@@ -51,7 +51,7 @@ class Ledger:
         log.info("upgrading the ledger at %s from %s", self.dsn.where, version)
         schema.upgrade(schema.url(self.dsn))
 
-    def rows(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
+    def rows(self, name: str, /, **parameters: Any) -> list[dict[str, Any]]:
         """Run include/sql/ledger/<name>.sql and return its rows."""
         with self.session() as connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
             cursor.execute(sql_text(f"ledger/{name}.sql"), parameters)
