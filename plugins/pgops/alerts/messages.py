@@ -57,7 +57,7 @@ DETAILED_FAILURES = 8
 NAMED_FAILURES = 40
 PROVEN_ROWS = 40
 DETAILED_NOTES = 6
-NAME_WIDTH = 12  # a row then has 41 characters: what a phone shows without wrapping
+NAME_WIDTH = 12  # a row then has 39 characters: what a phone shows without wrapping
 
 
 @dataclass(frozen=True)
@@ -368,7 +368,7 @@ def _line_row(line: BackupLine, with_proof: bool) -> str:
 
 def _row(name: str, size: str, time: str, rate: str, change: str, proof: str) -> str:
     name = one_line(name, NAME_WIDTH)
-    return f"{name:<{NAME_WIDTH}} {size:>8} {time:>6} {rate:>5} {change:>6} {one_line(proof, 9)}".rstrip()
+    return f"{name:<{NAME_WIDTH}} {size:>7} {time:>6} {rate:>5} {change:>5} {one_line(proof, 9)}".rstrip()
 
 
 def _notes(lines: Sequence[BackupLine]) -> list[Block]:
