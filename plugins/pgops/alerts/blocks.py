@@ -20,7 +20,9 @@ Block = dict[str, Any]
 # holds 50 blocks; the sum of all texts has an undocumented limit (refusals were reported from 11,341 characters).
 HEADER_TEXT = 140
 SECTION_TEXT = 2900
-FIELD_TEXT = 1000
+PROSE_TEXT = 1500
+CODE_TEXT = 500
+NOTIFICATION_TEXT = 600
 MESSAGE_TEXT = 9000
 MESSAGE_BLOCKS = 48
 CODE_ROWS_TEXT = SECTION_TEXT - 10
@@ -63,8 +65,11 @@ def escape(text: str) -> str:
 
 
 def safe(text: str, limit: int) -> str:
-    """One line for use within our own markup: redacted, escaped, and even so no longer than the limit."""
-    return _escaped(one_line(text, limit), limit)
+    """One line for use within our own markup: redacted, escaped, and even so no longer than the limit.
+
+    A backtick would begin or end code, so it becomes a character that looks like it.
+    """
+    return _escaped(one_line(text, limit).replace("`", "ˋ"), limit)
 
 
 def _escaped(text: str, limit: int) -> str:
@@ -74,9 +79,9 @@ def _escaped(text: str, limit: int) -> str:
     return escape(text)
 
 
-def code(text: str, limit: int = FIELD_TEXT - 100) -> str:
-    """One line as inline code; a backtick within would end it, so it becomes a quote that looks like it."""
-    return f"`{safe(text, limit).replace('`', 'ˋ') or ' '}`"
+def code(text: str, limit: int = CODE_TEXT) -> str:
+    """One line as inline code."""
+    return f"`{safe(text, limit) or ' '}`"
 
 
 def code_block(text: str, limit: int = CODE_ROWS_TEXT) -> str:
@@ -106,7 +111,7 @@ def header(text: str) -> Block:
 
 def prose(text: str) -> Block:
     """A paragraph in which nothing is markup."""
-    shown = one_line(text, SECTION_TEXT) or " "
+    shown = one_line(text, PROSE_TEXT) or " "
     return {"type": "section", "text": {"type": "plain_text", "text": shown, "emoji": False}}
 
 

@@ -78,21 +78,22 @@ def failure_alert(
 ) -> Alert:
     """The alert for a failed task, from what Airflow hands to its callback."""
     ti, error = context["ti"], context.get("exception")
-    known = isinstance(error, PgOpsError)
+    known = error if isinstance(error, PgOpsError) else None
     task = f"{ti.dag_id}.{ti.task_id}"
     database = database_of(context)
+    mapped = (f"map index {ti.map_index}",) if ti.map_index is not None and ti.map_index >= 0 and not database else ()
     return Alert(
         title=f"{ti.dag_id}: {_step(ti.task_id)} failed",
         severity=severity,
         database=database,
-        what=error.what if known else _described(error),
-        where=error.where if known else task,
+        what=known.what if known else _described(error),
+        where=known.where if known else task,
         since=getattr(ti, "start_date", None),
-        remedy=error.remedy if known else "Read the task's log, mend the cause, then run it again",
+        remedy=known.remedy if known else "Read the task's log, mend the cause, then run it again",
         log_url=ti.log_url,
         runbook=runbook or section_for(ti.task_id, error if isinstance(error, BaseException) else None),
         command=_rerun_command(context, rerun, database),
-        details=(task, f"run {ti.run_id}", f"try {ti.try_number}"),
+        details=(task, f"run {ti.run_id}", *mapped, f"try {ti.try_number}"),
     )
 
 

@@ -15,6 +15,7 @@ from pgops.alerts.blocks import (
     CODE_ROWS_TEXT,
     MESSAGE_BLOCKS,
     MESSAGE_TEXT,
+    NOTIFICATION_TEXT,
     Block,
     Message,
     code,
@@ -56,8 +57,9 @@ GOOD_ICON, BAD_ICON = ":white_check_mark:", ":x:"
 DETAILED_FAILURES = 8
 NAMED_FAILURES = 40
 PROVEN_ROWS = 40
+COMMAND_TEXT = 600
 DETAILED_NOTES = 6
-NAME_WIDTH = 12  # a row then has 41 characters: what a phone shows without wrapping
+NAME_WIDTH = 12  # a row then has 39 characters: what a phone shows without wrapping
 
 
 @dataclass(frozen=True)
@@ -224,12 +226,12 @@ def alert_message(alert: Alert, *, runbook_url: str | None = None) -> Message:
         prose(alert.remedy),
     ]
     if alert.command:
-        blocks.append(markdown(code_block(alert.command)))
+        blocks.append(markdown(code_block(alert.command, COMMAND_TEXT)))
     blocks.append(markdown(_links(alert.log_url, alert.runbook, runbook_url)))
     if alert.details:
         blocks.append(context(" · ".join(code(detail, 200) for detail in alert.details)))
-    text = one_line(f"{look.word}: {about}. {alert.what}. Next: {alert.remedy}", 600)
-    return Message(escape(text), tuple(blocks), look.color)
+    text = safe(f"{look.word}: {about}. {alert.what}. Next: {alert.remedy}", NOTIFICATION_TEXT)
+    return Message(text, tuple(blocks), look.color)
 
 
 def nightly_message(report: NightlyReport, *, runbook_url: str | None = None) -> Message:
@@ -245,7 +247,7 @@ def nightly_message(report: NightlyReport, *, runbook_url: str | None = None) ->
     blocks += [*_proven_table(proven, room), *notes, *ending]
     names = ", ".join(line.name for line in failed)
     plain = headline.split(" ", 1)[1] + (f" ({names})" if names else "")
-    return Message(escape(one_line(plain, 600)), tuple(blocks[:MESSAGE_BLOCKS]))
+    return Message(safe(plain, NOTIFICATION_TEXT), tuple(blocks[:MESSAGE_BLOCKS]))
 
 
 def drill_message(report: DrillReport, *, runbook_url: str | None = None) -> Message:
@@ -276,7 +278,7 @@ def drill_message(report: DrillReport, *, runbook_url: str | None = None) -> Mes
         blocks.append(markdown("*Canary queries that failed*\n" + _listed(broken, 10)))
     blocks += _ending(report.log_url, "" if report.ok else report.command, report.runbook, runbook_url)
     color = "" if report.ok else LOOKS["crit"].color
-    return Message(escape(one_line(headline, 600)), tuple(blocks), color)
+    return Message(safe(headline, NOTIFICATION_TEXT), tuple(blocks), color)
 
 
 # --- The parts ---------------------------------------------------------------------------------------------------
@@ -293,7 +295,7 @@ def _links(log_url: str, section: str, runbook_url: str | None) -> str:
 
 
 def _ending(log_url: str, command: str, section: str, runbook_url: str | None) -> list[Block]:
-    next_command = [markdown("*Next command*\n" + code_block(command, 600))] if command else []
+    next_command = [markdown("*Next command*\n" + code_block(command, COMMAND_TEXT))] if command else []
     return [*next_command, markdown(_links(log_url, section, runbook_url))]
 
 
@@ -368,7 +370,7 @@ def _line_row(line: BackupLine, with_proof: bool) -> str:
 
 def _row(name: str, size: str, time: str, rate: str, change: str, proof: str) -> str:
     name = one_line(name, NAME_WIDTH)
-    return f"{name:<{NAME_WIDTH}} {size:>8} {time:>6} {rate:>5} {change:>6} {one_line(proof, 9)}".rstrip()
+    return f"{name:<{NAME_WIDTH}} {size:>7} {time:>6} {rate:>5} {change:>5} {one_line(proof, 9)}".rstrip()
 
 
 def _notes(lines: Sequence[BackupLine]) -> list[Block]:

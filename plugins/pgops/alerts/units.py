@@ -6,23 +6,23 @@ ABSENT = "-"
 
 
 def size(count: float | None) -> str:
-    """Bytes in the binary unit that leaves one to four digits."""
+    """Bytes in the binary unit that leaves one to three digits; never longer than seven characters below a PiB."""
     if count is None:
         return ABSENT
     for unit in ("B", "KiB", "MiB", "GiB"):
         if abs(count) < 999.5:
-            return f"{count:.0f} {unit}" if unit == "B" or abs(count) >= 99.5 else f"{count:.1f} {unit}"
+            return f"{count:.0f} {unit}" if unit == "B" or abs(count) >= 9.95 else f"{count:.1f} {unit}"
         count /= 1024
-    return f"{count:.1f} TiB"
+    return f"{count:.1f} TiB" if abs(count) < 9.95 else f"{count:.0f} TiB"
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds below two minutes, minutes below two hours, then hours and days."""
+    """Seconds below 100 s, minutes below 100 min, then hours and days."""
     if seconds is None:
         return ABSENT
     if seconds < 9.95:
         return f"{seconds:.1f} s"
-    for unit, length, until in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172800)):
+    for unit, length, until in (("s", 1, 99.5), ("min", 60, 99.5 * 60), ("h", 3600, 99.5 * 3600)):
         if seconds < until:
             return f"{seconds / length:.0f} {unit}"
     return f"{seconds / 86400:.0f} d"
@@ -37,4 +37,5 @@ def change(percent: float | None) -> str:
     """A signed percentage; what would not fit a table is cut off."""
     if percent is None:
         return ABSENT
-    return ">+999%" if percent > 999 else f"{percent:+.0f}%"
+    rounded = round(percent)
+    return ">999%" if rounded > 999 else f"{rounded:+d}%" if rounded else "0%"
