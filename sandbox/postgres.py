@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -24,6 +23,7 @@ from psycopg2.extensions import make_dsn
 
 from pgops.errors import PgOpsError
 from sandbox.account import Account, account
+from sandbox.state import free_port as free_port
 
 START_SECONDS = 60
 STOP_SECONDS = 30
@@ -84,13 +84,6 @@ def pick(major: int | None = None) -> Binaries:
         there = ", ".join(map(str, by_major))
         raise PgOpsError(f"PostgreSQL {wanted} is not installed", where=f"installed: {there}", remedy=REMEDY)
     return by_major[wanted]
-
-
-def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class PostgresServer:

@@ -557,7 +557,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True, help="0 takes a free one; the address is printed")
     parser.add_argument("--data", type=Path, required=True, help="file of JSON lines that keeps the messages")
-    parser.add_argument("--token", help="accept this token only (default: any that begins with xoxb-)")
+    parser.add_argument(
+        "--token",
+        default=os.environ.get("SLACK_INBOX_TOKEN"),  # there the process list does not show it
+        help="accept this token only (default: $SLACK_INBOX_TOKEN, else any that begins with xoxb-)",
+    )
     parser.add_argument("--fail", choices=FAULTS, help="for tests: how every POST fails")
     parser.add_argument("--fail-count", type=int, help="for tests: fail only the first N requests")
     parser.add_argument("--retry-after", type=int, default=1, help="seconds in the answer of --fail rate-limit")

@@ -26,7 +26,9 @@ def _folders() -> list[Path]:
 def _version(program: Path) -> int | None:
     """Major version of a client program; None when it does not run."""
     try:
-        said = subprocess.run([str(program), "--version"], capture_output=True, text=True, timeout=20, check=True).stdout
+        said = subprocess.run(
+            [str(program), "--version"], capture_output=True, text=True, timeout=20, check=True
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return None
     match = re.search(r"\(PostgreSQL\) (\d+)", said)

@@ -1,0 +1,215 @@
+"""The commands of `./dev`, once Python and the dependencies are there."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pgops.errors import PgOpsError
+from sandbox.state import PROJECT
+
+CHECKS = (
+    ("ruff", "check", "."),
+    ("ruff", "format", "--check", "."),
+    ("mypy",),
+    ("lint-imports",),
+)
+RUN_SECONDS = 7200.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; an error that people should read is one line, not a traceback."""
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except PgOpsError as error:
+        print(f"dev: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("dev: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="./dev", description="Drives this project: sandbox, DAGs, tests, benchmarks.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=help, description=help)
+        one.set_defaults(command=command)
+        return one
+
+    for name, command, text in (
+        ("demo", demo, "start the sandbox, back up the sample fleet, say what was proven"),
+        ("up", up, "start the sandbox with Airflow; harmless when it runs"),
+    ):
+        one = add(name, command, text)
+        one.add_argument("--scale", type=_positive, default=1.0, help="size of the sample data (1: a few megabytes)")
+        one.add_argument("--postgres", type=int, metavar="MAJOR", help="PostgreSQL version (15 if installed, else 18)")
+    add("test", test, "run all tests and checks; with arguments: pytest with them").add_argument(
+        "args", nargs=argparse.REMAINDER
+    )
+    add("down", down, "stop the sandbox; leaves no process").add_argument(
+        "--purge", action="store_true", help="remove its data too"
+    )
+    add("status", status, "what runs, where, and the logins")
+    run_parser = add("run", run, "trigger a DAG and follow it; the last line is one JSON object")
+    run_parser.add_argument("dag", metavar="DAG")
+    run_parser.add_argument("--conf", type=_json_object, default={}, metavar="JSON", help="the run's params")
+    run_parser.add_argument("--approve", action="store_true", help="approve what the run asks for")
+    run_parser.add_argument("--timeout", type=_positive, default=RUN_SECONDS, metavar="SECONDS")
+    add("freshness", freshness, "is every newest proven backup young enough? reads the bucket alone").add_argument(
+        "args", nargs=argparse.REMAINDER
+    )
+    bench_parser = add("bench", bench, "run a benchmark; the last line is one JSON object")
+    bench_parser.add_argument("name", metavar="NAME")
+    bench_parser.add_argument("args", nargs=argparse.REMAINDER)
+    add("lock", lock, "compile requirements.lock and requirements-dev.lock anew")
+    return parser
+
+
+def up(arguments: argparse.Namespace) -> int:
+    """Start the sandbox and print where it is."""
+    from sandbox.lifecycle import Sandbox
+
+    sandbox = Sandbox(arguments.postgres)
+    sandbox.up(arguments.scale, _say)
+    for line in sandbox.where_to_look():
+        _say(line)
+    return 0
+
+
+def down(arguments: argparse.Namespace) -> int:
+    """Stop the sandbox."""
+    from sandbox.lifecycle import Sandbox
+
+    Sandbox().down(arguments.purge)
+    _say("The sandbox is down")
+    return 0
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Print a table of the parts; exit code 1 unless all are up."""
+    from sandbox.lifecycle import Sandbox
+
+    sandbox = Sandbox()
+    rows = sandbox.status()
+    for name, state, address, pid in [("PART", "STATE", "ADDRESS", "PID"), *rows]:
+        _say(f"{name:<22} {state:<9} {address:<26} {pid}".rstrip())
+    for line in sandbox.where_to_look():
+        _say(line)
+    return 0 if all(state == "up" for _, state, _, _ in rows) else 1
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Trigger a DAG and follow the run."""
+    from sandbox.follow import Follower
+    from sandbox.lifecycle import Sandbox
+
+    sandbox = Sandbox()
+    sandbox.require_up()
+    follower = Follower(sandbox.airflow.api(), arguments.dag, _say, arguments.approve)
+    outcome = follower.run(arguments.conf, arguments.timeout)
+    if outcome.result is not None:
+        _say("--- report")
+        _say(outcome.result if isinstance(outcome.result, str) else json.dumps(outcome.result, indent=1, default=str))
+    _say(outcome.line())
+    return 0 if outcome.state == "success" else 1
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """Start the sandbox, back up the sample fleet and say where to look."""
+    from sandbox.follow import Follower
+    from sandbox.lifecycle import Sandbox
+
+    sandbox = Sandbox(arguments.postgres)
+    sandbox.up(arguments.scale, _say)
+    outcome = Follower(sandbox.airflow.api(), "nightly_backup", _say).run({}, RUN_SECONDS)
+    _say("--- what was backed up")
+    _say(json.dumps(outcome.result, indent=1, default=str))
+    for line in sandbox.where_to_look():
+        _say(line)
+    _say(f"The run        {sandbox.airflow.url}/dags/nightly_backup/runs/{outcome.run_id}")
+    _say("Stop it with   ./dev down")
+    return 0 if outcome.state == "success" else 1
+
+
+def freshness(arguments: argparse.Namespace) -> int:
+    """Ask the bucket whether the newest backups are young enough."""
+    from sandbox.lifecycle import Sandbox
+
+    return _python("pgops.backup.freshness", arguments.args, Sandbox().environment())
+
+
+def bench(arguments: argparse.Namespace) -> int:
+    """Run one benchmark."""
+    if not (PROJECT / "benchmarks" / f"{arguments.name}.py").exists():
+        there = ", ".join(sorted(path.stem for path in (PROJECT / "benchmarks").glob("[a-z]*.py"))) or "none"
+        raise PgOpsError(
+            f"There is no benchmark {arguments.name!r}", where="benchmarks/", remedy=f"Take one of: {there}."
+        )
+    return _python(f"benchmarks.{arguments.name}", arguments.args, dict(os.environ))
+
+
+def test(arguments: argparse.Namespace) -> int:
+    """Run the tests, and without arguments every check; one that fails does not hide the next."""
+    results = {"pytest": _tool("pytest", *arguments.args)}
+    if not arguments.args:
+        for check in CHECKS:
+            results[" ".join(check)] = _tool(*check)
+    failed = [name for name, code in results.items() if code != 0]
+    _say(f"failed: {', '.join(failed)}" if failed else f"passed: {', '.join(results)}")
+    return 1 if failed else 0
+
+
+def lock(arguments: argparse.Namespace) -> int:
+    """Compile both lock files, for the oldest Python that the project supports."""
+    for name in ("requirements", "requirements-dev"):
+        code = _tool("uv", "pip", "compile", "-q", "--python-version", "3.11", f"{name}.txt", "-o", f"{name}.lock")
+        if code != 0:
+            return code
+    return 0
+
+
+def _python(module: str, arguments: Sequence[str], environment: dict[str, str]) -> int:
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments], env=environment, cwd=PROJECT, check=False
+    ).returncode
+
+
+def _tool(name: str, *arguments: str) -> int:
+    """Run a program of the environment in the project's folder."""
+    program = Path(sys.executable).with_name(name)
+    return subprocess.run([program, *arguments], cwd=PROJECT, check=False).returncode
+
+
+def _say(line: object) -> None:
+    print(line, flush=True)
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError("must be greater than 0")
+    return number
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError('must be a JSON object such as {"database": "app"}')
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

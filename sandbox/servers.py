@@ -1,0 +1,206 @@
+"""The sandbox's PostgreSQL servers and S3: what each is for, how it is set, and who may log in."""
+
+from __future__ import annotations
+
+import shlex
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import yaml
+from psycopg2 import sql
+
+from pgops.errors import PgOpsError, Refused
+from sandbox import sample, settings
+from sandbox.account import account
+from sandbox.objectstore import S3Server
+from sandbox.postgres import Binaries, PostgresServer, Standby, pick
+from sandbox.state import PROJECT, State, is_free
+
+ROLES = PROJECT / "include" / "sql" / "roles"
+# Which file of include/sql/roles is run where: (server, database).
+ROLE_FILES = {
+    ("primary", "app"): ("backup.sql", "monitor.sql"),
+    ("primary", "billing"): ("backup.sql",),
+    ("primary", "crm"): ("backup.sql",),
+    ("staging", "template1"): ("drill.sql",),
+    ("operations", "ledger"): ("ledger.sql",),
+}
+S3_HOST = "s3:8333"
+
+
+class Servers:
+    """Primary with its standby, staging, operations, and the S3 server.
+
+    Args:
+        state: where ports and passwords are remembered.
+        major: the PostgreSQL version; None takes the one that the sandbox has, or the machine's best.
+        connections: the settings file whose logins the servers accept.
+    """
+
+    def __init__(self, state: State, major: int | None, connections: settings.Settings) -> None:
+        self.state = state
+        self.connections = connections
+        binaries = pick(self._major(major))
+        folder = state.folder / "postgres"
+        archive = account().folder(state.folder / "wal-archive")
+
+        def server(name: str, **parameters: str) -> PostgresServer:
+            parameters = {**_common(binaries), **parameters}
+            return PostgresServer(name, binaries, folder / name, state.port(name), state.secret(name), parameters)
+
+        self.primary = server("primary", **_archiving(archive))
+        self.standby = Standby("standby", self.primary, folder / "standby", state.port("standby"))
+        self.staging = server("staging", max_wal_size="2GB")
+        self.operations = server("operations", max_connections="200")
+        keys = _s3_keys(connections)
+        self.s3 = S3Server(state.folder / "s3", state.port("s3"), *keys)
+
+    @property
+    def postgres(self) -> tuple[PostgresServer, ...]:
+        """All PostgreSQL servers, in the order in which they are best stopped."""
+        return (self.standby, self.primary, self.staging, self.operations)
+
+    def up(self) -> None:
+        """Start what does not run; ports that somebody else took meanwhile are changed."""
+        for server in (*self.postgres, self.s3):
+            name = "s3" if server is self.s3 else server.name  # type: ignore[union-attr]
+            if not server.running() and not is_free(server.port):
+                server.port = self.state.move_port(name)
+        with ThreadPoolExecutor() as pool:
+            jobs = [pool.submit(job) for job in (self._up_pair, self._up_staging, self._up_operations, self._up_s3)]
+            for job in jobs:
+                job.result()
+        self.state.put("postgres", "major", self.primary.binaries.major)
+
+    def load_sample(self, scale: float) -> list[str]:
+        """Fill the primary's databases and let the project's roles in; return the databases that were filled."""
+        filled = sample.load(self.primary, scale)
+        self._admit("primary")
+        return filled
+
+    def down(self) -> None:
+        """Stop everything."""
+        with ThreadPoolExecutor() as pool:
+            jobs = [pool.submit(server.stop) for server in (*self.postgres, self.s3)]
+            for job in jobs:
+                job.result()
+
+    def addresses(self) -> dict[str, str]:
+        """Return the address book: where the hosts of airflow_settings.yaml are on this machine."""
+        book = {f"{server.name}:5432": f"127.0.0.1:{server.port}" for server in self.postgres}
+        return {**book, S3_HOST: f"127.0.0.1:{self.s3.port}"}
+
+    def metadata_url(self) -> str:
+        """Return where Airflow keeps its metadata."""
+        return f"postgresql+psycopg2://airflow:{self.state.secret('airflow')}@127.0.0.1:{self.operations.port}/airflow"
+
+    def _major(self, wanted: int | None) -> int | None:
+        made_with = self.state.get("postgres", "major")
+        if wanted and made_with and wanted != made_with:
+            raise Refused(
+                f"The sandbox's servers were made with PostgreSQL {made_with}",
+                where=str(self.state.folder),
+                remedy=f"Remove them with ./dev down --purge, then ./dev up --postgres {wanted}.",
+            )
+        return wanted or made_with
+
+    def _up_pair(self) -> None:
+        _up(self.primary)
+        if not self.standby.running():
+            _up(self.standby)
+
+    def _up_staging(self) -> None:
+        _up(self.staging)
+        self._admit("staging")
+
+    def _up_operations(self) -> None:
+        _up(self.operations)
+        if not self.operations.execute("select 1 from pg_roles where rolname = 'airflow'"):
+            self.operations.execute("create role airflow login")
+        _set_password(self.operations, "airflow", self.state.secret("airflow"))
+        _ensure_database(self.operations, "airflow", owner="airflow")
+        _ensure_database(self.operations, "ledger")
+        self._admit("operations")
+
+    def _up_s3(self) -> None:
+        self.s3.start()
+        bucket = _bucket()
+        if bucket:
+            (self.s3.data / bucket).mkdir(exist_ok=True)
+
+    def _admit(self, name: str) -> None:
+        """Run the role files of a server and give the logins the passwords that Airflow's connections have."""
+        server = next(server for server in self.postgres if server.name == name)
+        for (host, database), files in ROLE_FILES.items():
+            if host == name:
+                for file in files:
+                    server.execute((ROLES / file).read_text(), database)
+        for connection in self.connections.connections:
+            if connection.type == "postgres" and connection.host == name and connection.login and connection.password:
+                _set_password(server, connection.login, connection.password)
+
+
+def _common(binaries: Binaries) -> dict[str, str]:
+    parameters = {
+        "shared_buffers": "64MB",
+        "max_locks_per_transaction": "256",
+        "track_io_timing": "on",
+        "log_min_duration_statement": "1s",
+        "log_lock_waits": "on",
+    }
+    if any(binaries.bindir.parent.glob("lib/**/pg_stat_statements.*")):
+        parameters["shared_preload_libraries"] = "pg_stat_statements"
+    return parameters
+
+
+def _archiving(archive: Path) -> dict[str, str]:
+    """Archive by copy and rename: a half-copied segment never has a segment's name. Archiving one again succeeds only
+    if it is the same, for PostgreSQL repeats what it does not know to be done."""
+    target = shlex.quote(str(archive).replace("%", "%%")) + "/%f"
+    return {
+        "wal_level": "replica",
+        "archive_mode": "on",
+        "archive_timeout": "60s",
+        "archive_command": f"cmp -s %p {target}"
+        f" || (test ! -f {target} && cp %p {target}.part && mv {target}.part {target})",
+    }
+
+
+def _up(server: PostgresServer) -> None:
+    if not server.running():
+        server.create()
+        server.start()
+
+
+def _ensure_database(server: PostgresServer, name: str, owner: str = "postgres") -> None:
+    if not server.execute(f"select 1 from pg_database where datname = '{name}'"):
+        server.execute(f"create database {name} owner {owner}")
+
+
+def _set_password(server: PostgresServer, role: str, password: str) -> None:
+    with closing(psycopg2.connect(server.dsn())) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(
+            sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(password)),
+        )
+
+
+def _s3_keys(connections: settings.Settings) -> tuple[str, str]:
+    for connection in connections.connections:
+        if S3_HOST in str(connection.extra.get("endpoint_url", "")) and connection.login and connection.password:
+            return connection.login, connection.password
+    raise PgOpsError(
+        f"No connection of type aws has the endpoint http://{S3_HOST}",
+        where="airflow_settings.yaml",
+        remedy="Add one with conn_login and conn_password: they are the keys of the sandbox's S3 server.",
+    )
+
+
+def _bucket() -> str | None:
+    """Return the bucket of the fleet file; a file with mistakes is for the DAGs to report, not for the sandbox."""
+    try:
+        document = yaml.safe_load((PROJECT / "include" / "fleet.yaml").read_text())
+        return str(document["storage"]["bucket"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        return None
