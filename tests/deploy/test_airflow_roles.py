@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -20,9 +19,8 @@ def documented() -> dict[str, dict[str, bool]]:
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory) -> dict[str, dict[str, bool]]:
+def answers() -> dict[str, dict[str, bool]]:
     """Ask the auth manager, as the routes of the REST API do: every question of an action has to be answered yes."""
-    os.environ.setdefault("AIRFLOW_HOME", str(tmp_path_factory.mktemp("airflow")))
     from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity
     from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
