@@ -105,7 +105,7 @@ class Manifest:
     objects: tuple[StoredObject, ...]
     globals: tuple[StoredObject, ...]
     tables: tuple[TableFingerprint, ...]
-    large_objects: LargeObjects = LargeObjects()
+    large_objects: LargeObjects = field(default_factory=LargeObjects)
     extensions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     format: str = "pg_dump custom"
@@ -136,7 +136,7 @@ class Draft:
 
 
 @cache
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
@@ -175,7 +175,9 @@ class Catalog:
         """Ids of the backups that exist, oldest first."""
         suffix = "/" + MANIFEST
         prefix = self.bucket.key(self.database) + "/"
-        names = (info.key[len(prefix) : -len(suffix)] for info in self.bucket.list(prefix) if info.key.endswith(suffix))
+        names = (
+            info.key[len(prefix) : -len(suffix)] for info in self.bucket.objects(prefix) if info.key.endswith(suffix)
+        )
         return sorted(name for name in names if is_backup_id(name))
 
     def contents(self, backup_id: str) -> tuple[list[str], list[str]]:
@@ -183,13 +185,13 @@ class Catalog:
         prefix = self.key(backup_id) + "/"
         known: list[str] = []
         strange: list[str] = []
-        for info in self.bucket.list(prefix):
+        for info in self.bucket.objects(prefix):
             (known if _KNOWN.match(info.key[len(prefix) :]) else strange).append(info.key)
         return known, strange
 
     def listing(self, backup_id: str) -> list[ObjectInfo]:
         """Everything in a backup's folder, as the store lists it."""
-        return list(self.bucket.list(self.key(backup_id) + "/"))
+        return list(self.bucket.objects(self.key(backup_id) + "/"))
 
     def exists(self, backup_id: str) -> bool:
         """Whether the backup has a manifest."""

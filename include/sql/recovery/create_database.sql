@@ -1,2 +1,3 @@
--- Purpose: an empty scratch database, from template0 so that nothing local is in it; C.UTF-8-like order is not needed.
-CREATE DATABASE {database} TEMPLATE template0 ENCODING 'UTF8'
+-- Purpose: an empty scratch database. From template1, where include/sql/roles/drill.sql put amcheck for a role that is
+--          no superuser.
+CREATE DATABASE {database}

@@ -49,7 +49,9 @@ def commit(catalog: Catalog, verified: Verified, ledger: Ledger, lease: Lease) -
     ledger.record_backup(_facts(manifest))
     lease.release()
     previous = catalog.manifest(before[-1]).bytes if before else 0
-    log.info("%s exists: %s, verified to %s", manifest.backup_id, human_bytes(manifest.bytes), verified.verification.level)
+    log.info(
+        "%s exists: %s, verified to %s", manifest.backup_id, human_bytes(manifest.bytes), verified.verification.level
+    )
     return Committed(
         database=manifest.database,
         backup_id=manifest.backup_id,

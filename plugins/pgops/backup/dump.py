@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from psycopg2.extensions import connection as Connection
 
@@ -206,7 +207,7 @@ def _fingerprints(source: Source, snapshot: _Snapshot, jobs: int) -> tuple[list[
 class _Output:
     """A program's output that ends only when the program ended well: a failure must abort the upload."""
 
-    def __init__(self, program: Program, beside: Future[object] | None = None) -> None:
+    def __init__(self, program: Program, beside: Future[Any] | None = None) -> None:
         self._program = program
         self._beside = beside
 
@@ -262,9 +263,7 @@ class _Counted:
         return data
 
 
-def _stream_globals(
-    source: Source, backup_id: str, policy: BackupPolicy, catalog: Catalog
-) -> tuple[StoredObject, ...]:
+def _stream_globals(source: Source, backup_id: str, policy: BackupPolicy, catalog: Catalog) -> tuple[StoredObject, ...]:
     """Roles and tablespaces, which pg_dump leaves out; without passwords, which only a superuser could read."""
     argv = [
         str(client_program("pg_dumpall", source.facts.version)),

@@ -1,8 +1,10 @@
-"""Is every database's newest proven backup young enough? Asks the bucket alone, so it also answers when Airflow is dead.
+"""Is every database's newest proven backup young enough?
+
+Asks the bucket alone, so it also answers when Airflow is dead.
 
 `python -m pgops.backup.freshness` needs neither Airflow nor the ledger: for cron or a monitor elsewhere. It finds the
 store by boto3's own variables (AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, ...). The exit code is 0 when all are fresh.
-"""  # noqa: D205
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,11 @@ def _freshness_of(name: str, fleet: Fleet, bucket: Bucket, now: datetime) -> Fre
         return Freshness(name, False, None, None, rpo_hours, "there is no proven backup at all")
     # The state that can be brought back is the snapshot's: the age counts from the start.
     age_hours = round((now - newest.started_at).total_seconds() / 3600, 2)
-    why = "" if age_hours <= rpo_hours else f"the newest proven backup is {age_hours:.1f} h old, allowed are {rpo_hours:g} h"
+    why = (
+        ""
+        if age_hours <= rpo_hours
+        else f"the newest proven backup is {age_hours:.1f} h old, allowed are {rpo_hours:g} h"
+    )
     return Freshness(name, not why, newest.backup_id, age_hours, rpo_hours, why)
 
 

@@ -49,7 +49,7 @@ def preflight(database: str, found: list[Source], notes: list[str], bucket: Buck
         )
     if len(tables) * 1.2 > source.facts.lock_entries:
         raise Refused(
-            f"pg_dump locks {len(tables)} tables at once; the server's lock table has {source.facts.lock_entries} places",
+            f"pg_dump locks {len(tables)} tables; the lock table has {source.facts.lock_entries} places",
             where=source.dsn.where,
             remedy="Raise max_locks_per_transaction and restart the server",
         )

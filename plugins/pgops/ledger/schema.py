@@ -29,7 +29,7 @@ def url(dsn: Dsn) -> URL:
         host=dsn.host,
         port=dsn.port,
         database=dsn.dbname,
-        query={name: value for name, value in dsn.options.items()},
+        query=dict(dsn.options),
     )
 
 

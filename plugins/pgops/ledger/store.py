@@ -82,9 +82,7 @@ class Ledger:
 
     def record_run(self, dag_id: str, run_id: str, database: str, state: str, detail: Mapping[str, Any]) -> None:
         """Record what a run came to for one database."""
-        self.rows(
-            "record_run", dag_id=dag_id, run_id=run_id, database=database, state=state, detail=json.dumps(detail)
-        )
+        self.rows("record_run", dag_id=dag_id, run_id=run_id, database=database, state=state, detail=json.dumps(detail))
 
     def record_alert(self, kind: str, message: str, error: str | None) -> None:
         """Record an alert; `error` says why it could not be sent."""

@@ -37,7 +37,7 @@ class Check:
 
 
 def compare(catalog: Catalog, backup_id: str, restored: Dsn, jobs: int) -> Check:
-    """Compare every table's fingerprint with the one taken in the snapshot of the dump; also large objects, sequences."""
+    """Compare all contents with the fingerprints that were taken in the snapshot of the dump."""
     started = time.monotonic()
     manifest = catalog.manifest(backup_id)
     with connect(restored, APPLICATION, Limits(statement=3600), readonly=True) as connection:

@@ -1,6 +1,8 @@
-"""Compression of a stream on its way. Outside of pg_dump, because not every pg_dump can do zstd, and because zstd
-frames written here carry a checksum of the content, which pg_dump's own do not.
-"""  # noqa: D205
+"""Compression of a stream on its way.
+
+Outside of pg_dump, because not every pg_dump can do zstd, and because the zstd frames written here carry a checksum
+of the content, which pg_dump's own do not.
+"""
 
 from __future__ import annotations
 
