@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -135,18 +134,18 @@ class Draft:
     contents: tuple[CatalogObject, ...]
 
 
-@cache
-def _adapter(kind: Hashable) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+_MANIFEST = TypeAdapter(Manifest)
+_DRAFT = TypeAdapter(Draft)
+_Kind = TypeVar("_Kind")
 
 
-def _read(bucket: Bucket, key: str, kind: type[Any]) -> Any:
+def _read(bucket: Bucket, key: str, adapter: TypeAdapter[_Kind], kind: str) -> _Kind:
     try:
-        return _adapter(kind).validate_python(bucket.get_json(key))
+        return adapter.validate_python(bucket.get_json(key))
     except ValidationError as error:
         first = error.errors()[0]
         raise Refused(
-            f"This is no {kind.__name__.lower()}: {first['msg']} at {'.'.join(map(str, first['loc']))}",
+            f"This is no {kind}: {first['msg']} at {'.'.join(map(str, first['loc']))}",
             where=bucket.where(key),
             remedy="It was damaged, or written by a newer release: look at it before touching it",
         ) from error
@@ -209,7 +208,7 @@ class Catalog:
             Refused: the manifest is damaged, or is another backup's.
         """
         time_of(backup_id)
-        manifest: Manifest = _read(self.bucket, self.key(backup_id, MANIFEST), Manifest)
+        manifest = _read(self.bucket, self.key(backup_id, MANIFEST), _MANIFEST, "manifest")
         if (manifest.database, manifest.backup_id) != (self.database, backup_id) or manifest.verification is None:
             raise Refused(
                 f"This manifest is of {manifest.database}/{manifest.backup_id}, or was never verified",
@@ -225,17 +224,16 @@ class Catalog:
 
     def write_draft(self, draft: Draft) -> None:
         """Store a dump's record until it is verified."""
-        self.bucket.put_json(self.key(draft.manifest.backup_id, DRAFT), _adapter(Draft).dump_python(draft, mode="json"))
+        self.bucket.put_json(self.key(draft.manifest.backup_id, DRAFT), _DRAFT.dump_python(draft, mode="json"))
 
     def draft(self, backup_id: str) -> Draft:
         """Read the record of a dump that is not verified yet."""
-        draft: Draft = _read(self.bucket, self.key(backup_id, DRAFT), Draft)
-        return draft
+        return _read(self.bucket, self.key(backup_id, DRAFT), _DRAFT, "draft")
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Make the backup exist; then its draft has served."""
         key = self.key(manifest.backup_id, MANIFEST)
-        self.bucket.put_json(key, _adapter(Manifest).dump_python(manifest, mode="json"))
+        self.bucket.put_json(key, _MANIFEST.dump_python(manifest, mode="json"))
         self.bucket.delete([self.key(manifest.backup_id, DRAFT)])
 
     def write_drill(self, backup_id: str, at: datetime, report: Any) -> str:
