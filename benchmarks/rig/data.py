@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg2
 from psycopg2 import sql
 
 from sandbox.postgres import PostgresServer
@@ -55,8 +56,6 @@ def _documents(server: PostgresServer, dbname: str, rows: int, say: Callable[[st
 
 
 def _run(server: PostgresServer, dbname: str, statement: sql.Composed) -> None:
-    import psycopg2
-
     connection = psycopg2.connect(server.dsn(dbname))
     try:
         with connection, connection.cursor() as cursor:

@@ -120,8 +120,15 @@ def ours_plain(job: Job) -> dict[str, Any]:
     return _backup(job, fingerprint=False)
 
 
+def _ledger(job: Job) -> Ledger:
+    """The ledger, its schema made: that happens once in a project's life."""
+    ledger = Ledger(job.dsn(LEDGER))
+    with ledger.session():
+        return ledger
+
+
 def _backup(job: Job, fingerprint: bool) -> dict[str, Any]:
-    catalog, ledger, policy = job.catalog(), Ledger(job.dsn(LEDGER)), BackupPolicy()
+    catalog, ledger, policy = job.catalog(), _ledger(job), BackupPolicy()
     lease = Lease(ledger, f"backup/{SOURCE}", f"benchmark {os.getpid()}")
     found, _ = sources(job.dsn(SOURCE), None, policy)
     laps = _Laps()
@@ -163,7 +170,7 @@ def bare_restore(job: Job) -> dict[str, Any]:
 
 def drill(job: Job) -> dict[str, Any]:
     """The whole drill of one backup."""
-    catalog, ledger, policy = job.catalog(), Ledger(job.dsn(LEDGER)), DrillPolicy(connection="benchmark")
+    catalog, ledger, policy = job.catalog(), _ledger(job), DrillPolicy(connection="benchmark")
     server = job.dsn("postgres")
     lease = Lease(ledger, f"drill/{SOURCE}", f"benchmark {os.getpid()}")
     laps, started_at = _Laps(), datetime.now(UTC)
