@@ -31,6 +31,8 @@ cross join lateral (
         (array['the', 'invoice', 'customer', 'of', 'backup', 'and', 'a', 'delivery', 'address', 'was', 'changed', 'to',
                'please', 'confirm', 'order', 'number', 'before', 'Monday', 'payment', 'received', 'not', 'yet', 'in',
                'warehouse', 'shipment', 'delayed', 'by', 'weather', 'contract', 'renewal', 'support', 'ticket'])
-        [1 + get_byte(decode(md5(salt || w), 'hex'), b) % 32], ' ' order by w, b)
-    from generate_series(1, 4) as w, generate_series(0, 15) as b
+        [1 + get_byte(choices, b) % 32], ' ' order by b)
+    from (select decode(md5(salt || 1) || md5(salt || 2) || md5(salt || 3) || md5(salt || 4), 'hex') as choices offset 0)
+             as chosen,
+         generate_series(0, 63) as b
 ) as words (body);
