@@ -8,21 +8,25 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
+# Drawn here, because a machine without an emoji font (most servers) would show empty boxes.
+_DISC = '<circle cx="8" cy="8" r="7.5" fill="{color}"/>'
+_SQUARE = '<rect width="16" height="16" rx="3" fill="{color}"/>'
+_STROKE = (
+    '<path d="{path}" fill="none" stroke="#fff" stroke-width="2.2" stroke-linecap="round" stroke-linejoin="round"/>'
+)
+_DRAWINGS = {
+    "white_check_mark": _SQUARE.format(color="#2b9a5e") + _STROKE.format(path="M4 8.5l3 3 5-6.5"),
+    "x": _STROKE.format(path="M3 3l10 10M13 3L3 13").replace("#fff", "#d6243f").replace("2.2", "3"),
+    "warning": '<path d="M8 .8L15.6 15H.4z" fill="#f0b429"/>'
+    + _STROKE.format(path="M8 6v4M8 12.6v.1").replace("#fff", "#42330a").replace("2.2", "1.8"),
+    "rotating_light": '<path d="M3.5 12V7.5a4.5 4.5 0 019 0V12z" fill="#d6243f"/>'
+    '<rect x="1.5" y="12" width="13" height="3" rx="1" fill="#5b5f66"/>'
+    + _STROKE.format(path="M8 .8v.6M1.2 3.2l.5.4M14.8 3.2l-.5.4").replace("#fff", "#d6243f").replace("2.2", "1.4"),
+    "information_source": _SQUARE.format(color="#36709b") + _STROKE.format(path="M8 7.5v5M8 3.8v.1"),
+}
 EMOJI = {
-    "white_check_mark": "✅",
-    "heavy_check_mark": "✔️",
-    "x": "❌",
-    "warning": "⚠️",
-    "rotating_light": "🚨",
-    "red_circle": "🔴",
-    "large_yellow_circle": "🟡",
-    "large_green_circle": "🟢",
-    "information_source": "ℹ️",
-    "hourglass_flowing_sand": "⏳",
-    "floppy_disk": "💾",
-    "mag": "🔍",
-    "bell": "🔔",
-    "no_entry": "⛔",
+    name: f'<svg class="emoji" viewBox="0 0 16 16" role="img" aria-label=":{name}:">{drawing}</svg>'
+    for name, drawing in _DRAWINGS.items()
 }
 COLORS = {"good": "#2eb67d", "warning": "#ecb22e", "danger": "#e01e5a"}
 AVATARS = ("#4a154b", "#1264a3", "#2b7a5d", "#a3531f", "#5b4b8a")
@@ -58,12 +62,23 @@ def _markup(match: re.Match[str]) -> str:
         return f"<code>{_literal(content)}</code>"
     if kind == "link":
         return f'<a href="{_literal(content)}" rel="noopener noreferrer">{_literal(match["label"] or content)}</a>'
+    if kind == "mention" and content.startswith("!date^"):
+        return _date(content)
     if kind == "mention":
         return f'<span class="mention">@{_literal(content.lstrip("!@#").partition("|")[0])}</span>'
     if kind == "emoji":
         return EMOJI.get(content, escape(match[0]))
     tag = {"bold": "b", "italic": "i", "strike": "s"}[kind]
     return f"<{tag}>{mrkdwn(content)}</{tag}>"
+
+
+def _date(content: str) -> str:
+    """`!date^SECONDS^format|fallback`: in the reader's time zone, which here is the machine's."""
+    seconds = content.split("^")[1]
+    if not seconds.isdigit():
+        return _literal(content.partition("|")[2])
+    at = datetime.fromtimestamp(int(seconds)).astimezone()
+    return f'<time class="date" datetime="{at.isoformat()}">{at:%-d %B %H:%M}</time>'
 
 
 def _literal(text: str) -> str:
@@ -85,7 +100,7 @@ def _text(text: dict[str, Any]) -> str:
 
 def _element(element: dict[str, Any]) -> str:
     if element["type"] == "image":
-        return f'<span class="image">🖼 {escape(element["alt_text"])}</span>'
+        return f'<span class="image">{escape(element["alt_text"])}</span>'
     if element["type"] != "button":
         return f"<span>{_text(element)}</span>"
     style = f' class="button {escape(element.get("style", ""))}"'
@@ -101,7 +116,7 @@ def _block(block: dict[str, Any]) -> str:
     if kind == "divider":
         return "<hr>"
     if kind == "image":
-        return f'<p class="image">🖼 {escape(block["alt_text"])}</p>'
+        return f'<p class="image">{escape(block["alt_text"])}</p>'
     if kind in ("context", "actions"):
         return f'<div class="{kind}">{"".join(map(_element, block["elements"]))}</div>'
     text = f'<div class="text">{_text(block["text"])}</div>' if "text" in block else ""
@@ -125,7 +140,7 @@ def _attachment(attachment: dict[str, Any]) -> str:
 
 def _file(file: dict[str, Any]) -> str:
     size = f"{file['size'] / 1024:.0f} KiB"
-    return f'<a class="file" href="/files/{escape(file["id"])}">📄 {escape(file["title"])} <small>{size}</small></a>'
+    return f'<a class="file" href="/files/{escape(file["id"])}">{escape(file["title"])} <small>{size}</small></a>'
 
 
 def _message(message: dict[str, Any], replies: list[dict[str, Any]]) -> str:
@@ -202,7 +217,7 @@ article:hover { background: #f8f8f8 }
 .grow { flex: 1; min-width: 0 }
 .who { display: flex; align-items: baseline; gap: 6px }
 .app { padding: 0 3px; border-radius: 2px; background: #e8e8e8; color: #5c5a5c; font-size: 10px; font-weight: bold }
-time, small, .edited { color: #696669; font-size: 12px }
+.who time, small, .edited { color: #696669; font-size: 12px }
 h3 { margin: 4px 0 6px; font-size: 18px; line-height: 1.3; overflow-wrap: anywhere }
 hr { margin: 10px 0; border: 0; border-top: 1px solid #e0dfe0 }
 .section { display: flex; gap: 12px; align-items: flex-start; margin: 6px 0 }
@@ -216,6 +231,8 @@ hr { margin: 10px 0; border: 0; border-top: 1px solid #e0dfe0 }
 .button.primary { border-color: #007a5a; background: #007a5a; color: #fff }
 .button.danger { border-color: #e01e5a; color: #b3164a }
 .attachment { margin: 4px 0; padding: 2px 0 2px 12px; border-left: 4px solid #ddd; border-radius: 2px }
+time.date { color: inherit; font-size: inherit }
+.emoji { width: 1.05em; height: 1.05em; vertical-align: -.15em }
 code { padding: 1px 4px; border: 1px solid #ddd; border-radius: 3px; background: #f7f7f7; color: #b3164a;
        font: 12.5px/1.5 "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere }
 pre { margin: 4px 0; padding: 8px 10px; border: 1px solid #ddd; border-radius: 4px; background: #f8f8f8;
@@ -227,7 +244,8 @@ a { color: #1264a3; text-decoration: none } a:hover { text-decoration: underline
 .file { display: inline-block; margin: 4px 0; padding: 8px 12px; border: 1px solid #ddd; border-radius: 8px }
 .empty { margin: 20vh auto; text-align: center; color: #696669 }
 @media (max-width: 640px) { nav { display: none } main { padding: 0 12px 32px } h2 { margin: 0 -12px; padding: 12px }
-  .fields { grid-template-columns: 1fr } .section { flex-direction: column } }
+  .fields { grid-template-columns: 1fr } .section { flex-direction: column }
+  pre { font-size: 12px } }
 </style></head><body>
 <nav><b>Slack inbox</b>{links}<p>The sandbox's stand-in for Slack. Nothing leaves this machine.</p></nav>
 <main>{body}</main>

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psycopg2
 import psycopg2.errors
 import pytest
 
+ROLES = Path(__file__).resolve().parents[2] / "include" / "sql" / "roles"
 DATABASE = 'Überweisung "x"'
 QUOTED = '"Überweisung ""x"""'
 
@@ -167,3 +170,75 @@ def test_large_objects_are_protected_by_the_read_only_guard_from_16_on_as_the_fi
                 cursor.execute(statement)  # and is rolled back below
     finally:
         connection.close()
+
+
+@pytest.fixture
+def managed(server):
+    """A database of a master user as managed services have it: everything but superuser and BYPASSRLS."""
+    server.execute("""
+        CREATE ROLE master LOGIN CREATEDB CREATEROLE PASSWORD 'of the tests';
+        GRANT pg_read_all_data, pg_read_all_stats, pg_read_all_settings TO master WITH ADMIN OPTION;
+    """)
+    server.execute("CREATE DATABASE managed OWNER master")
+    server.execute(
+        """
+        CREATE ROLE tenant2;
+        CREATE TABLE plain AS SELECT 'plain-row' AS value;
+        CREATE TABLE secured AS SELECT 'secured-row' AS value;
+        ALTER TABLE secured OWNER TO tenant2;
+        ALTER TABLE secured ENABLE ROW LEVEL SECURITY;
+        """,
+        "managed",
+    )
+    yield server
+    server.execute("DROP DATABASE managed")
+    server.execute("DROP OWNED BY pgops_backup; DROP ROLE IF EXISTS pgops_backup, tenant2")
+    server.execute("DROP OWNED BY master CASCADE")
+    server.execute("DROP ROLE master")
+
+
+def test_a_master_user_without_superuser_makes_a_role_that_says_what_it_lacks(managed, source):
+    managed.execute("DROP OWNED BY pgops_backup", DATABASE)
+    managed.execute("DROP OWNED BY pgops_backup; DROP ROLE pgops_backup")
+    connection = psycopg2.connect(managed.server.dsn("managed", "master", "of the tests"))
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute((ROLES / "backup.sql").read_text(encoding="utf-8"))
+            cursor.execute("ALTER ROLE pgops_backup PASSWORD 'of the tests'")
+    finally:
+        connection.close()
+    assert sum("pgops_backup has no" in notice for notice in connection.notices) == 2
+
+    plain = managed.run("pgops_backup", "pg_dump", "--table=plain", "managed")
+    assert plain.returncode == 0, plain.stderr
+    refused = managed.run("pgops_backup", "pg_dump", "managed")
+    assert refused.returncode != 0 and "row-level security" in refused.stderr
+
+    # docs/roles.md, "Managed servers": who has the owner's privileges passes row security that is not forced.
+    managed.execute("GRANT tenant2 TO pgops_backup")
+    passed = managed.run("pgops_backup", "pg_dump", "managed")
+    assert passed.returncode == 0 and "secured-row" in passed.stdout
+    managed.execute("ALTER TABLE secured FORCE ROW LEVEL SECURITY", "managed")
+    refused = managed.run("pgops_backup", "pg_dump", "managed")
+    assert refused.returncode != 0 and "row-level security" in refused.stderr
+
+
+def test_what_only_a_superuser_can_dump_is_named(server):
+    server.execute("CREATE DATABASE linked")
+    server.execute(
+        """
+        CREATE EXTENSION postgres_fdw;
+        CREATE SERVER other FOREIGN DATA WRAPPER postgres_fdw;
+        CREATE USER MAPPING FOR PUBLIC SERVER other OPTIONS (user 'u', password 'of-the-other');
+        """,
+        "linked",
+    )
+    server.execute(
+        "CREATE SUBSCRIPTION from_elsewhere CONNECTION 'host=elsewhere' PUBLICATION p WITH (connect = false)", "linked"
+    )
+    server.create_role("backup", "linked")
+    done = server.run("pgops_backup", "pg_dump", "linked")
+    assert done.returncode == 0
+    assert "subscriptions not dumped because current user is not a superuser" in done.stderr
+    assert "CREATE USER MAPPING" in done.stdout and "of-the-other" not in done.stdout

@@ -1,7 +1,8 @@
 -- Purpose: the role that reads a source: nightly_backup, its preflight and its fingerprints. It can read everything and
 --          change nothing.
 -- Where:   the primary of every source server, once in each database that is backed up; standbys receive it by
---          replication. As superuser; on managed servers see docs/roles.md. Running it again changes nothing.
+--          replication. As superuser; on managed servers as the master user, with what its warnings say
+--          (docs/roles.md). Running it again changes nothing.
 --          PostgreSQL 14 and later. The password is set apart: ALTER ROLE pgops_backup PASSWORD ...
 -- Source:  https://www.postgresql.org/docs/current/predefined-roles.html,
 --          https://www.postgresql.org/docs/current/ddl-rowsecurity.html
@@ -14,12 +15,19 @@ BEGIN
 END
 $$;
 
+-- Two databases at a time, each with a dump, its snapshot's holder, parallel fingerprints and a lock: 30 is ample.
+ALTER ROLE pgops_backup WITH LOGIN CONNECTION LIMIT 30;
+
 -- BYPASSRLS: without it row security hides rows, or makes pg_dump fail (it sets row_security = off for that reason).
 -- Only a superuser may give it, from PostgreSQL 16 on also a CREATEROLE role that has it.
--- Two databases at a time, each with a dump, its snapshot's holder, parallel fingerprints and a lock: 30 is ample.
-ALTER ROLE pgops_backup WITH
-    LOGIN BYPASSRLS CONNECTION LIMIT 30
-    NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION;
+DO $$
+BEGIN
+    ALTER ROLE pgops_backup WITH BYPASSRLS NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE WARNING 'pgops_backup has no BYPASSRLS: databases with row security cannot be backed up'
+        USING HINT = 'Run this file as superuser, or see docs/roles.md, "Managed servers".';
+END
+$$;
 
 -- Every table, view and sequence, now and in future; who else is at work (a lock in the way has a name then); settings.
 GRANT pg_read_all_data, pg_read_all_stats, pg_read_all_settings TO pgops_backup;
@@ -29,9 +37,16 @@ ALTER ROLE pgops_backup SET default_transaction_read_only = on;
 
 -- Large objects have owners, and pg_read_all_data does not cover them: without this setting a dump fails as soon as an
 -- application stores its first one. The setting also lets the role change them; the line above forbids that, but before
--- PostgreSQL 16 read-only transactions do not extend to large objects. Where that is too much, leave this line out and
+-- PostgreSQL 16 read-only transactions do not extend to large objects. Where that is too much, leave this out and
 -- have the owners GRANT SELECT ON LARGE OBJECT. Only a superuser may set it.
-ALTER ROLE pgops_backup SET lo_compat_privileges = on;
+DO $$
+BEGIN
+    ALTER ROLE pgops_backup SET lo_compat_privileges = on;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE WARNING 'pgops_backup has no lo_compat_privileges: databases with large objects of others cannot be backed up'
+        USING HINT = 'Run this file as superuser, or see docs/roles.md, "Managed servers".';
+END
+$$;
 
 -- Where CONNECT was taken from PUBLIC.
 DO $$

@@ -183,7 +183,7 @@ def _remedy(fault: Any, model: type[BaseModel]) -> str:
 def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     current: Any = model
     for part in location:
-        info = current.model_fields.get(str(part)) if isinstance(current, type) else None
+        info = current.model_fields.get(str(part)) if current is not None else None
         candidates = [] if info is None else [info.annotation, *getattr(info.annotation, "__args__", ())]
         current = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
-    return list(current.model_fields) if isinstance(current, type) else []
+    return list(current.model_fields) if current is not None else []

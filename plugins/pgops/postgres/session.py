@@ -12,6 +12,7 @@ from typing import Any
 import psycopg2
 import psycopg2.extensions
 import psycopg2.extras
+from psycopg2.extensions import make_dsn
 
 from pgops.postgres.dsn import Dsn
 from pgops.postgres.errors import explained
@@ -56,12 +57,14 @@ def connect(
     options = " ".join([parameters.get("options", ""), *(f"-c {name}={value}" for name, value in settings.items())])
     with explained(f"a session of {application_name}", dsn):
         connection = psycopg2.connect(
-            **{
-                **parameters,
-                "password": dsn.password,
-                "application_name": application_name[:63],
-                "options": options.strip(),
-            }
+            make_dsn(
+                **{
+                    **parameters,
+                    "password": dsn.password,
+                    "application_name": application_name[:63],
+                    "options": options.strip(),
+                }
+            )
         )
         _open.add(connection)
         try:

@@ -167,7 +167,7 @@ class Bucket:
             answer: dict[str, Any] = self.client.head_object(Bucket=self.name, Key=key)
         return answer
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def objects(self, prefix: str) -> Iterator[ObjectInfo]:
         """Every object below a full-key prefix."""
         with explained("listing", self.where(prefix)):
             for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):

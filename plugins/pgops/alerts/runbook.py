@@ -1,0 +1,56 @@
+"""The runbook's sections that alerts point to, and which section belongs to which failed step."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from pgops.errors import LostOwnership, Refused
+
+SECTIONS = {
+    "backup-refused-by-preflight": "Backup refused by preflight",
+    "backup-dump-failed": "Backup: dump failed",
+    "backup-verification-failed": "Backup: verification failed",
+    "backup-lost-its-lock": "Backup lost its lock",
+    "backup-pruning-failed": "Backup: pruning failed",
+    "run-is-late": "Run is late",
+    "backup-too-old": "Backup too old",
+    "drill-could-not-restore": "Drill could not restore",
+    "drill-found-a-mismatch": "Drill found a mismatch",
+    "drill-missed-its-rto": "Drill missed its RTO",
+    "drill-amcheck-found-corruption": "Drill: amcheck found corruption",
+    "drill-canary-query-failed": "Drill: canary query failed",
+    "dead-man-ping-missing": "Dead-man ping missing",
+    "slack-not-reachable": "Slack not reachable",
+    "fleet-file-refused": "Fleet file refused",
+    "a-task-failed": "A task failed",
+}
+
+_BY_STEP = {
+    "preflight": "backup-refused-by-preflight",
+    "dump": "backup-dump-failed",
+    "verify": "backup-verification-failed",
+    "commit": "backup-verification-failed",
+    "prune": "backup-pruning-failed",
+    "restore": "drill-could-not-restore",
+    "compare": "drill-found-a-mismatch",
+    "amcheck": "drill-amcheck-found-corruption",
+    "canaries": "drill-canary-query-failed",
+    "measure": "drill-missed-its-rto",
+    "backup_watch": "backup-too-old",
+}
+
+
+def section_for(task_id: str, error: BaseException | None = None) -> str:
+    """The runbook section for a failed task: by the error where it tells more than the step does."""
+    step = re.sub(r"__\d+$", "", task_id.rsplit(".", 1)[-1])
+    if isinstance(error, LostOwnership):
+        return "backup-lost-its-lock"
+    if isinstance(error, Refused) and step == "dump":
+        return "backup-refused-by-preflight"
+    return _BY_STEP.get(step, "a-task-failed")
+
+
+def runbook_base() -> str:
+    """Where the runbook can be read: PGOPS_RUNBOOK_URL, or the file in the repository."""
+    return os.environ.get("PGOPS_RUNBOOK_URL") or "docs/runbook.md"

@@ -1,0 +1,76 @@
+"""Is every database's newest proven backup young enough?
+
+Asks the bucket alone, so it also answers when Airflow is dead.
+
+`python -m pgops.backup.freshness` needs neither Airflow nor the ledger: for cron or a monitor elsewhere. It finds the
+store by boto3's own variables (AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, ...). The exit code is 0 when all are fresh.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from pgops.catalog import Catalog
+from pgops.errors import PgOpsError
+from pgops.fleet import Fleet, load_fleet
+from pgops.storage import Bucket
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """The age of a database's newest proven backup against its RPO, in hours; `why` says what is wrong."""
+
+    database: str
+    fresh: bool
+    backup_id: str | None
+    age_hours: float | None
+    rpo_hours: float | None
+    why: str = ""
+
+
+def freshness(fleet: Fleet, bucket: Bucket, now: datetime) -> list[Freshness]:
+    """Look at every database that the fleet file names, valid entry or not."""
+    return [_freshness_of(name, fleet, bucket, now) for name, _ in fleet.names]
+
+
+def _freshness_of(name: str, fleet: Fleet, bucket: Bucket, now: datetime) -> Freshness:
+    try:
+        rpo_hours = fleet.database(name).backup.rpo_hours
+        newest = Catalog(bucket, name).newest()
+    except PgOpsError as error:
+        return Freshness(name, False, None, None, None, str(error))
+    if newest is None:
+        return Freshness(name, False, None, None, rpo_hours, "there is no proven backup at all")
+    # The state that can be brought back is the snapshot's: the age counts from the start.
+    age_hours = round((now - newest.started_at).total_seconds() / 3600, 2)
+    why = (
+        ""
+        if age_hours <= rpo_hours
+        else f"the newest proven backup is {age_hours:.1f} h old, allowed are {rpo_hours:g} h"
+    )
+    return Freshness(name, not why, newest.backup_id, age_hours, rpo_hours, why)
+
+
+def main() -> int:
+    """Print one line per database and, last, one JSON line."""
+    import boto3
+
+    fleet = load_fleet()
+    try:
+        storage = fleet.checked_settings().storage
+    except PgOpsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    found = freshness(fleet, Bucket(boto3.client("s3"), storage.bucket, storage.prefix), datetime.now(UTC))
+    for one in found:
+        print(f"{'fresh' if one.fresh else 'STALE'}  {one.database}  {one.backup_id or '-'}  {one.why}")
+    fresh = all(one.fresh for one in found)
+    print(json.dumps({"fresh": fresh, "databases": [asdict(one) for one in found]}))
+    return 0 if fresh else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,243 @@
+"""The catalogue of backups: what the bucket says about itself.
+
+    <prefix>/<database>/<backup_id>/dump.zst (.001, ...)  globals.sql.zst  manifest.json  drills/<time>.json
+
+A backup exists when its manifest exists, and the manifest is written last. With Airflow and the ledger lost, the
+manifests alone are enough to restore. Until a dump is verified its record lies beside it as draft.json.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from pgops.errors import Refused
+from pgops.fingerprint import LargeObjects, TableFingerprint
+from pgops.storage import Bucket, NotThere, ObjectInfo, StoredObject
+from pgops.storage.compression import Algorithm
+
+MANIFEST = "manifest.json"
+DRAFT = "draft.json"
+MANIFEST_VERSION = 1
+_ID = re.compile(r"^(\d{8}T\d{6}Z)-[0-9a-f]{6}$")
+# Every object this project ever writes into a backup's folder; nothing else is ever deleted.
+_KNOWN = re.compile(
+    r"^(manifest\.json|draft\.json|(dump|globals\.sql)(\.zst|\.gz)?(\.\d{3})?|drills/\d{8}T\d{6}Z\.json)$"
+)
+
+
+def new_backup_id(now: datetime | None = None) -> str:
+    """UTC time that sorts, and six random characters: "20261123T020000Z-1f9a3c"."""
+    return f"{(now or datetime.now(UTC)):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def is_backup_id(text: str) -> bool:
+    """Whether `text` has the form of a backup id."""
+    return _ID.match(text) is not None
+
+
+def time_of(backup_id: str) -> datetime:
+    """The instant at which a backup began."""
+    match = _ID.match(backup_id)
+    if match is None:
+        raise Refused(
+            f"{backup_id!r} is no backup id",
+            where="backup id",
+            remedy="Take one from the bucket: it looks like 20261123T020000Z-1f9a3c",
+        )
+    return datetime.strptime(match[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Compression:
+    """How the stream was compressed, outside of pg_dump."""
+
+    algorithm: Algorithm
+    level: int
+
+
+@dataclass(frozen=True)
+class CatalogObject:
+    """A database object that the archive's table of contents must hold, by the oids that pg_restore --list prints."""
+
+    class_oid: int
+    oid: int
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How far a backup was proven. Levels: docs/backups.md; a nightly backup reaches L3."""
+
+    level: str
+    at: datetime
+    seconds: float
+    checks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All there is to know about a backup. Object keys are relative to its folder.
+
+    Sizes are in bytes, `seconds` is the dump's duration; `verification` is None only in a draft.
+    """
+
+    database: str
+    backup_id: str
+    started_at: datetime
+    finished_at: datetime
+    seconds: float
+    server_version: int
+    tool_versions: Mapping[str, str]
+    snapshot: str
+    taken_from: str
+    compression: Compression
+    storage_class: str
+    raw_bytes: int
+    objects: tuple[StoredObject, ...]
+    globals: tuple[StoredObject, ...]
+    tables: tuple[TableFingerprint, ...]
+    large_objects: LargeObjects = field(default_factory=LargeObjects)
+    extensions: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    format: str = "pg_dump custom"
+    verification: Verification | None = None
+    manifest_version: int = MANIFEST_VERSION
+
+    @property
+    def bytes(self) -> int:
+        """Stored size of the dump."""
+        return sum(stored.bytes for stored in self.objects)
+
+    @property
+    def rows(self) -> int:
+        """Rows of all tables."""
+        return sum(table.rows for table in self.tables)
+
+    def with_verification(self, verification: Verification, notes: tuple[str, ...]) -> Manifest:
+        """The manifest of a draft that was verified."""
+        return replace(self, verification=verification, notes=self.notes + notes)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A dump that has not been verified: its manifest to be, and what its archive must contain."""
+
+    manifest: Manifest
+    contents: tuple[CatalogObject, ...]
+
+
+_MANIFEST = TypeAdapter(Manifest)
+_DRAFT = TypeAdapter(Draft)
+_Kind = TypeVar("_Kind")
+
+
+def _read(bucket: Bucket, key: str, adapter: TypeAdapter[_Kind], kind: str) -> _Kind:
+    try:
+        return adapter.validate_python(bucket.get_json(key))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Refused(
+            f"This is no {kind}: {first['msg']} at {'.'.join(map(str, first['loc']))}",
+            where=bucket.where(key),
+            remedy="It was damaged, or written by a newer release: look at it before touching it",
+        ) from error
+
+
+class Catalog:
+    """The backups of one database in a bucket."""
+
+    def __init__(self, bucket: Bucket, database: str) -> None:
+        self.bucket = bucket
+        self.database = database
+
+    def key(self, backup_id: str, *parts: str) -> str:
+        """The full key of something in a backup's folder."""
+        return self.bucket.key(self.database, backup_id, *parts)
+
+    def keys(self, backup_id: str, objects: tuple[StoredObject, ...]) -> list[str]:
+        """Full keys of a manifest's objects."""
+        return [self.key(backup_id, stored.key) for stored in objects]
+
+    def folders(self) -> list[str]:
+        """Backup ids that have a folder, committed or not, oldest first."""
+        return sorted(name for name in self.bucket.folders(self.bucket.key(self.database) + "/") if is_backup_id(name))
+
+    def backups(self) -> list[str]:
+        """Ids of the backups that exist, oldest first."""
+        suffix = "/" + MANIFEST
+        prefix = self.bucket.key(self.database) + "/"
+        names = (
+            info.key[len(prefix) : -len(suffix)] for info in self.bucket.objects(prefix) if info.key.endswith(suffix)
+        )
+        return sorted(name for name in names if is_backup_id(name))
+
+    def contents(self, backup_id: str) -> tuple[list[str], list[str]]:
+        """Full keys in a backup's folder: those this project may have written, and those it cannot name."""
+        prefix = self.key(backup_id) + "/"
+        known: list[str] = []
+        strange: list[str] = []
+        for info in self.bucket.objects(prefix):
+            (known if _KNOWN.match(info.key[len(prefix) :]) else strange).append(info.key)
+        return known, strange
+
+    def listing(self, backup_id: str) -> list[ObjectInfo]:
+        """Everything in a backup's folder, as the store lists it."""
+        return list(self.bucket.objects(self.key(backup_id) + "/"))
+
+    def exists(self, backup_id: str) -> bool:
+        """Whether the backup has a manifest."""
+        try:
+            self.bucket.head(self.key(backup_id, MANIFEST))
+        except NotThere:
+            return False
+        return True
+
+    def manifest(self, backup_id: str) -> Manifest:
+        """Read a manifest.
+
+        Raises:
+            NotThere: no such backup.
+            Refused: the manifest is damaged, or is another backup's.
+        """
+        time_of(backup_id)
+        manifest = _read(self.bucket, self.key(backup_id, MANIFEST), _MANIFEST, "manifest")
+        if (manifest.database, manifest.backup_id) != (self.database, backup_id) or manifest.verification is None:
+            raise Refused(
+                f"This manifest is of {manifest.database}/{manifest.backup_id}, or was never verified",
+                where=self.bucket.where(self.key(backup_id, MANIFEST)),
+                remedy="Somebody moved or wrote it by hand: do not rely on it",
+            )
+        return manifest
+
+    def newest(self) -> Manifest | None:
+        """The newest backup that exists; None if there is none."""
+        backups = self.backups()
+        return self.manifest(backups[-1]) if backups else None
+
+    def write_draft(self, draft: Draft) -> None:
+        """Store a dump's record until it is verified."""
+        self.bucket.put_json(self.key(draft.manifest.backup_id, DRAFT), _DRAFT.dump_python(draft, mode="json"))
+
+    def draft(self, backup_id: str) -> Draft:
+        """Read the record of a dump that is not verified yet."""
+        return _read(self.bucket, self.key(backup_id, DRAFT), _DRAFT, "draft")
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Make the backup exist; then its draft has served."""
+        key = self.key(manifest.backup_id, MANIFEST)
+        self.bucket.put_json(key, _MANIFEST.dump_python(manifest, mode="json"))
+        self.bucket.delete([self.key(manifest.backup_id, DRAFT)])
+
+    def write_drill(self, backup_id: str, at: datetime, report: Any) -> str:
+        """Store a drill's report beside the manifest and return its key."""
+        key = self.key(backup_id, "drills", f"{at:%Y%m%dT%H%M%SZ}.json")
+        self.bucket.put_json(key, asdict(report))
+        return key

@@ -1,0 +1,1 @@
+"""How Airflow runs the capabilities: params, connections, logs, XCom and on_kill."""

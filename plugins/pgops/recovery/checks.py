@@ -1,0 +1,164 @@
+"""What a restored database must show before its backup counts as restorable."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+
+from pgops.catalog import Catalog, Manifest
+from pgops.fingerprint import LargeObjects, Table, TableFingerprint, dumped_tables, fingerprint_tables, large_objects
+from pgops.fleet import Canary
+from pgops.include import query, sql_text
+from pgops.postgres import DatabaseError, Dsn, Limits, client_program, connect
+from pgops.processes import Program, ProgramFailed
+from pgops.progress import human_seconds
+
+log = logging.getLogger(__name__)
+
+APPLICATION = "pgops.drill"
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check's outcome. `skipped` says why it could not be done, and is neither passed nor failed."""
+
+    name: str
+    passed: bool
+    seconds: float
+    summary: str
+    problems: tuple[str, ...] = ()
+    skipped: str = ""
+
+
+def compare(catalog: Catalog, backup_id: str, restored: Dsn, jobs: int) -> Check:
+    """Compare all contents with the fingerprints that were taken in the snapshot of the dump."""
+    started = time.monotonic()
+    manifest = catalog.manifest(backup_id)
+    with connect(restored, APPLICATION, Limits(statement=3600), readonly=True) as connection:
+        tables = dumped_tables(connection)
+        found = fingerprint_tables(restored, tables, application_name=f"{APPLICATION}.compare", jobs=jobs)
+        problems = [
+            *_different_tables(manifest, tables, found),
+            *_different_large_objects(manifest, large_objects(connection)),
+            *_sequences_behind(connection),
+        ]
+    summary = f"{len(manifest.tables)} tables, {manifest.rows} rows"
+    return _check("contents", started, summary, problems)
+
+
+def _different_tables(manifest: Manifest, tables: Sequence[Table], found: Sequence[TableFingerprint]) -> list[str]:
+    restored = {(one.schema, one.name): one for one in found}
+    expected = {(one.schema, one.name) for one in manifest.tables}
+    problems = []
+    for one in manifest.tables:
+        name = f"{one.schema}.{one.name}"
+        other = restored.get((one.schema, one.name))
+        if other is None:
+            problems.append(f"{name} was not restored")
+        elif other.rows != one.rows:
+            problems.append(f"{name} has {other.rows} rows, the source had {one.rows}")
+        elif other.hash != one.hash:
+            problems.append(f"{name} has {one.rows} rows as the source, but other contents")
+    # From a standby unlogged tables come without rows and are not in the manifest.
+    problems += [
+        f"{table.schema}.{table.name} was not in the source"
+        for table in tables
+        if (table.schema, table.name) not in expected and not (table.unlogged and manifest.taken_from == "standby")
+    ]
+    return problems
+
+
+def _different_large_objects(manifest: Manifest, found: LargeObjects) -> list[str]:
+    if found == manifest.large_objects:
+        return []
+    return [f"{found.count} large objects with other contents, the source had {manifest.large_objects.count}"]
+
+
+def _sequences_behind(connection: Connection) -> list[str]:
+    behind = []
+    with connection.cursor() as cursor:
+        cursor.execute(sql_text("recovery/owned_sequences.sql"))
+        for sequence_schema, sequence, schema, table, column, ascending in cursor.fetchall():
+            cursor.execute(
+                query(
+                    "recovery/sequence_is_behind.sql",
+                    ascending=sql.Literal(ascending),
+                    column=sql.Identifier(column),
+                    table=sql.Identifier(schema, table),
+                    sequence=sql.Identifier(sequence_schema, sequence),
+                )
+            )
+            if cursor.fetchone() == (True,):
+                behind.append(f"the sequence {sequence_schema}.{sequence} is behind {schema}.{table}.{column}")
+    return behind
+
+
+def run_amcheck(restored: Dsn, server_version: int, jobs: int) -> Check:
+    """Check the structure of every table and B-tree with pg_amcheck.
+
+    Skipped where the role may not: amcheck's functions are a superuser's unless granted.
+    """
+    started = time.monotonic()
+    try:
+        with connect(restored, APPLICATION) as connection, connection.cursor() as cursor:
+            cursor.execute("CREATE EXTENSION IF NOT EXISTS amcheck")
+    except DatabaseError as error:
+        if error.sqlstate in ("42501", "0A000", "58P01"):
+            return Check("amcheck", False, time.monotonic() - started, "not run", skipped=error.what)
+        raise
+    argv = [
+        str(client_program("pg_amcheck", server_version)),
+        "--no-password",
+        f"--jobs={jobs}",
+        f"--host={restored.host}",
+        f"--port={restored.port}",
+        f"--username={restored.user}",
+        restored.dbname,
+    ]
+    libpq = {f"PG{name.upper()}": value for name, value in restored.options.items() if name.startswith("ssl")}
+    environment = {**restored.environment(f"{APPLICATION}.amcheck"), **libpq}
+    try:
+        with Program(argv, where=restored.where, env=environment) as program:
+            program.wait()
+    except ProgramFailed as error:
+        if "permission denied" in error.stderr:
+            return Check("amcheck", False, time.monotonic() - started, "not run", skipped=error.stderr[-200:])
+        return _check("amcheck", started, "pg_amcheck", [error.what])
+    return _check("amcheck", started, "heap and B-tree structure", [])
+
+
+def run_canaries(restored: Dsn, canaries: Sequence[Canary]) -> Check:
+    """Ask the fleet file's questions, read only, and compare the answers as text."""
+    started = time.monotonic()
+    problems = []
+    for canary in canaries:
+        try:
+            with (
+                connect(restored, f"{APPLICATION}.canary", Limits(statement=600), readonly=True) as connection,
+                connection.cursor() as cursor,
+            ):
+                cursor.execute(canary.sql)
+                row = cursor.fetchone()
+        except DatabaseError as error:
+            problems.append(f"{canary.name}: {error.what}")
+            continue
+        answer = row[0] if row else None
+        if str(answer) != str(canary.expect):
+            problems.append(f"{canary.name}: the answer is {answer}, expected {canary.expect}")
+    return _check("canaries", started, f"{len(canaries)} questions", problems)
+
+
+def _check(name: str, started: float, summary: str, problems: list[str]) -> Check:
+    seconds = time.monotonic() - started
+    for problem in problems:
+        log.error("%s: %s", name, problem)
+    if not problems:
+        log.info("%s: %s, in %s", name, summary, human_seconds(seconds))
+    shown = problems[:_NAMED] + ([f"and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else [])
+    return Check(name, not problems, seconds, summary, tuple(shown))

@@ -1,0 +1,112 @@
+"""Brings a backup back into an empty database, with parallel jobs, and measures how long that takes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO
+
+from pgops.catalog import Catalog, Manifest
+from pgops.errors import PgOpsError, Refused
+from pgops.postgres import Dsn, client_program
+from pgops.processes import Program
+from pgops.progress import Progress, human_bytes, human_seconds
+from pgops.storage import HashingReader, read_all
+from pgops.storage.compression import DecompressingReader
+
+log = logging.getLogger(__name__)
+
+# A scratch database that is lost in a crash is made again, so its commits need not wait for the disk; and each of
+# the parallel jobs builds one index at a time.
+_SERVER_SETTINGS = {
+    "synchronous_commit": "off",
+    "maintenance_work_mem": "512MB",
+    "client_connection_check_interval": "2000",
+}
+
+
+@dataclass(frozen=True)
+class Restored:
+    """How long it took, in seconds: `seconds` is download and restore together, what an outage would have lasted."""
+
+    seconds: float
+    download_seconds: float
+    restore_seconds: float
+    jobs: int
+
+
+def restore(catalog: Catalog, backup_id: str, target: Dsn, jobs: int) -> Restored:
+    """Restore a backup into the empty database `target`.
+
+    Owners, privileges, comments and tablespaces are left out: the roles of the source need not exist here.
+
+    Raises:
+        Refused: the worker's disk has no room for the dump.
+        PgOpsError: the download does not match the manifest, or pg_restore failed.
+    """
+    manifest = catalog.manifest(backup_id)
+    started = time.monotonic()
+    with _archive_file(catalog, manifest) as archive:
+        downloaded = time.monotonic()
+        _run_pg_restore(manifest, archive, target, jobs)
+    ended = time.monotonic()
+    log.info("restored %s in %s with %s jobs", backup_id, human_seconds(ended - started), jobs)
+    return Restored(ended - started, downloaded - started, ended - downloaded, jobs)
+
+
+@contextmanager
+def _archive_file(catalog: Catalog, manifest: Manifest) -> Iterator[IO[bytes]]:
+    """The decompressed archive as a file without a name: parallel jobs must seek in it, and nobody has to remove it."""
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if free < manifest.raw_bytes * 1.02:
+        raise Refused(
+            f"The dump needs {human_bytes(manifest.raw_bytes)}, free are {human_bytes(free)}",
+            where=f"{folder} on the worker",
+            remedy="Free space, or point TMPDIR of the workers to a larger disk",
+        )
+    with tempfile.TemporaryFile(prefix="pgops-", dir=folder) as file:
+        _download(catalog, manifest, file)
+        yield file
+
+
+def _download(catalog: Catalog, manifest: Manifest, file: IO[bytes]) -> None:
+    progress = Progress(f"download of {manifest.backup_id}", total=manifest.raw_bytes)
+    keys = catalog.keys(manifest.backup_id, manifest.objects)
+    stored = HashingReader(catalog.bucket.open(keys))
+    for data in read_all(DecompressingReader(stored, manifest.compression.algorithm)):
+        file.write(data)
+        progress.add(len(data))
+    for _ in read_all(stored):
+        pass
+    file.flush()
+    expected = manifest.objects[0].sha256 if len(manifest.objects) == 1 else None
+    if stored.bytes != manifest.bytes or (expected and stored.sha256 != expected):
+        raise PgOpsError(
+            f"The stored dump changed since it was verified: {stored.bytes} bytes, {manifest.bytes} were written",
+            where=catalog.bucket.where(catalog.key(manifest.backup_id)),
+            remedy="This backup is damaged: rely on the one before, and find out who changed the bucket",
+        )
+
+
+def _run_pg_restore(manifest: Manifest, archive: IO[bytes], target: Dsn, jobs: int) -> None:
+    argv = [
+        # Not newer than the source: a newer one sets parameters that an older server does not know.
+        str(client_program("pg_restore", manifest.server_version)),
+        "--no-password",
+        "--exit-on-error",
+        *("--no-owner", "--no-privileges", "--no-tablespaces", "--no-comments", "--no-security-labels"),
+        *("--no-publications", "--no-subscriptions"),
+        f"--jobs={jobs}",
+        f"--dbname={target.conninfo()}",
+        f"/proc/{os.getpid()}/fd/{archive.fileno()}",
+    ]
+    environment = target.environment("pgops.drill.pg_restore", **_SERVER_SETTINGS)
+    with Program(argv, where=target.where, env=environment) as program:
+        program.wait()

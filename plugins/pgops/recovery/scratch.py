@@ -1,0 +1,92 @@
+"""The scratch database of a drill: one name per source database, so the next drill finds what a dead one left."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from psycopg2 import sql
+from psycopg2.extras import RealDictCursor
+
+from pgops.catalog import Catalog
+from pgops.errors import Refused
+from pgops.include import query, sql_text
+from pgops.ledger import Lease
+from pgops.postgres import Dsn, Limits, connect
+
+log = logging.getLogger(__name__)
+
+APPLICATION = "pgops.drill"
+# A drill's tasks may wait for a slot between each other: long enough for that, short enough to follow a dead run.
+LEASE_SECONDS = 900.0
+_PREFIX = "pgops_drill_"
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Where a backup is restored: `dbname` on the server of the drill policy's connection."""
+
+    database: str
+    backup_id: str
+    dbname: str
+    raw_bytes: int
+    notes: tuple[str, ...] = ()
+
+
+def scratch_name(database: str) -> str:
+    """The scratch database's name, within PostgreSQL's 63 bytes."""
+    return (_PREFIX + database)[:63]
+
+
+def prepare_scratch(catalog: Catalog, backup_id: str, server: Dsn, lease: Lease) -> Scratch:
+    """Check that this server can take the backup, and make an empty scratch database.
+
+    Args:
+        catalog: the source database's backups.
+        backup_id: which one.
+        server: the maintenance database of the server for drills.
+        lease: taken here; every later step renews it and drop_scratch gives it back.
+
+    Raises:
+        Refused: the server is older than the source, lacks an extension, or the role may not create databases.
+    """
+    manifest = catalog.manifest(backup_id)
+    dbname = scratch_name(catalog.database)
+    with connect(server, APPLICATION, Limits(statement=600, lock=60)) as connection:
+        with connection.cursor(cursor_factory=RealDictCursor) as cursor:
+            cursor.execute(sql_text("recovery/server.sql"))
+            facts = cursor.fetchone()
+            assert facts is not None
+        if facts["in_recovery"] or not facts["may_create"]:
+            raise Refused(
+                f"{server.user} cannot create a database here",
+                where=server.where,
+                remedy="Name a primary under drill.connection and apply include/sql/roles/drill.sql there",
+            )
+        if facts["version"] // 10000 < manifest.server_version // 10000:
+            raise Refused(
+                f"This server has version {facts['version'] // 10000}, the backup {manifest.server_version // 10000}",
+                where=server.where,
+                remedy="Name a server that is at least as new under drill.connection in the fleet file",
+            )
+        missing = sorted(set(manifest.extensions) - set(facts["extensions"]))
+        if missing:
+            raise Refused(
+                f"This server lacks the extensions {', '.join(missing)}",
+                where=server.where,
+                remedy="Install their packages on the server for drills",
+            )
+        lease.take()
+        with connection.cursor() as cursor:
+            cursor.execute(query("recovery/drop_database.sql", database=sql.Identifier(dbname)))
+            cursor.execute(query("recovery/create_database.sql", database=sql.Identifier(dbname)))
+    log.info("restoring %s into %s on %s", backup_id, dbname, server.where)
+    return Scratch(catalog.database, backup_id, dbname, manifest.raw_bytes, manifest.notes)
+
+
+def drop_scratch(database: str, server: Dsn, lease: Lease) -> None:
+    """Drop the scratch database unless another drill has taken it over; harmless when it is gone."""
+    lease.refuse_if_taken()
+    with connect(server, APPLICATION, Limits(statement=600, lock=60)) as connection, connection.cursor() as cursor:
+        cursor.execute(query("recovery/drop_database.sql", database=sql.Identifier(scratch_name(database))))
+    lease.release()
