@@ -32,6 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PgOpsError as error:
         print(f"dev: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print("dev: interrupted", file=sys.stderr)
         return 130
