@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.exceptions import AirflowSkipException
 from airflow.sdk import Asset
+from airflow.sdk.exceptions import AirflowSkipException
 
 from pgops.fleet import Database, Fleet
 from pgops.operators import resources
