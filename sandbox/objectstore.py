@@ -39,6 +39,7 @@ class S3Server:
     """
 
     def __init__(self, root: Path, port: int, access_key: str, secret_key: str) -> None:
+        self.name = "s3"
         self.root = root
         self.port = port
         self.access_key = access_key
