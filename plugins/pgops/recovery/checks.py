@@ -99,7 +99,7 @@ def _sequences_behind(connection: Connection) -> list[str]:
     return behind
 
 
-def run_amcheck(restored: Dsn, server_version: int, jobs: int) -> Check:
+def run_amcheck(restored: Dsn, jobs: int) -> Check:
     """Check the structure of every table and B-tree with pg_amcheck.
 
     Skipped where the role may not: amcheck's functions are a superuser's unless granted.
@@ -108,6 +108,7 @@ def run_amcheck(restored: Dsn, server_version: int, jobs: int) -> Check:
     try:
         with connect(restored, APPLICATION) as connection, connection.cursor() as cursor:
             cursor.execute("CREATE EXTENSION IF NOT EXISTS amcheck")
+            server_version = connection.server_version
     except DatabaseError as error:
         if error.sqlstate in ("42501", "0A000", "58P01"):
             return Check("amcheck", False, time.monotonic() - started, "not run", skipped=error.what)
