@@ -137,20 +137,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def demo(arguments: argparse.Namespace) -> int:
-    """Start the sandbox, back up the sample fleet and say where to look."""
-    from sandbox.follow import Follower
+    """Start the sandbox, back up the sample fleet, prove it, and say where to look."""
+    from sandbox import demo as shown
     from sandbox.lifecycle import Sandbox
 
     sandbox = Sandbox(arguments.postgres)
     sandbox.up(arguments.scale, _say)
-    outcome = Follower(sandbox.airflow.api(), "nightly_backup", _say).run({}, RUN_SECONDS)
-    _say("--- what was backed up")
-    _say(json.dumps(outcome.result, indent=1, default=str))
-    for line in sandbox.where_to_look():
-        _say(line)
-    _say(f"The run        {sandbox.airflow.url}/dags/nightly_backup/runs/{outcome.run_id}")
-    _say("Stop it with   ./dev down")
-    return 0 if outcome.state == "success" else 1
+    return 0 if shown.demo(sandbox, RUN_SECONDS, _say) else 1
 
 
 def freshness(arguments: argparse.Namespace) -> int:
