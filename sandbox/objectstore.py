@@ -120,7 +120,7 @@ class S3Server:
         return [
             *(rclone(), "serve", "s3", str(self.data), "--addr", f"127.0.0.1:{self.port}"),
             "--vfs-cache-mode=off",  # what was acknowledged lies in the folder, not in a cache
-            "--dir-cache-time=0s",  # a file changed behind its back is served as it is: tests damage backups so
+            "--dir-cache-time=1s",  # soon sees a file changed behind its back; with 0s one request took seconds
             "--no-cleanup",  # an emptied bucket stays a bucket
             "--multipart-streaming-buffer-limit=64M",  # flat memory whatever is uploaded
             "--log-level=NOTICE",
