@@ -91,6 +91,7 @@ def fingerprint_tables(
     jobs: int = 2,
     snapshot: str | None = None,
     on_bytes: Callable[[int], None] = lambda count: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> list[TableFingerprint]:
     """Fingerprint tables in `jobs` sessions; large ones in ranges of blocks, so that one table keeps all busy.
 
@@ -101,6 +102,7 @@ def fingerprint_tables(
         jobs: sessions at a time.
         snapshot: from pg_export_snapshot, so that all see what pg_dump sees; None for a database nobody writes to.
         on_bytes: told how many bytes of tables were read.
+        stopped: asked between tables; when it says yes the rest is left out, and the result is of no use.
 
     Raises:
         DatabaseError: the first failure; the other sessions stop.
@@ -122,7 +124,7 @@ def fingerprint_tables(
         try:
             limits = Limits(statement=4 * 3600, lock=60, idle_in_transaction=0)
             with connect(dsn, application_name, limits, readonly=True) as connection:
-                _work_through(connection, pieces, snapshot, add, lambda: bool(failures))
+                _work_through(connection, pieces, snapshot, add, lambda: bool(failures) or stopped())
         except BaseException as error:
             failures.append(error)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,7 +30,7 @@ from pgops.fingerprint import LargeObjects, Table, TableFingerprint, dumped_tabl
 from pgops.fleet import BackupPolicy
 from pgops.include import sql_text
 from pgops.ledger import Lease, held_lease
-from pgops.postgres import DatabaseError, Limits, client_program, connect
+from pgops.postgres import DatabaseError, Limits, cancel_all, client_program, connect
 from pgops.processes import Program, ProgramFailed
 from pgops.progress import Progress, human_bytes, human_seconds
 from pgops.storage import Reader, StoredObject
@@ -114,9 +115,16 @@ def _dump_from(
     started_at, started = datetime.now(UTC), time.monotonic()
     backup_id = new_backup_id(started_at)
     log.info("dumping %s from its %s %s as %s", database, source.role, source.dsn.where, backup_id)
+    failed = threading.Event()
     with _snapshot(source) as snapshot, ThreadPoolExecutor(1, "fingerprint") as beside:
-        prints = beside.submit(_fingerprints, source, snapshot, policy.fingerprint_jobs if fingerprint else 0)
-        objects, raw_bytes, copy_notes = _stream_dump(source, snapshot, backup_id, policy, catalog, prints)
+        jobs = policy.fingerprint_jobs if fingerprint else 0
+        prints = beside.submit(_fingerprints, source, snapshot, jobs, failed)
+        try:
+            objects, raw_bytes, copy_notes = _stream_dump(source, snapshot, backup_id, policy, catalog, prints)
+        except BaseException:
+            failed.set()  # else the failure would be known only when the last table was read
+            cancel_all()
+            raise
         tables, lobs = prints.result()
     roles = _stream_globals(source, backup_id, policy, catalog)
     seconds = time.monotonic() - started
@@ -190,7 +198,9 @@ def _snapshot(source: Source) -> Iterator[_Snapshot]:
         cursor.execute("COMMIT")
 
 
-def _fingerprints(source: Source, snapshot: _Snapshot, jobs: int) -> tuple[list[TableFingerprint], LargeObjects]:
+def _fingerprints(
+    source: Source, snapshot: _Snapshot, jobs: int, failed: threading.Event
+) -> tuple[list[TableFingerprint], LargeObjects]:
     if not jobs:
         return [], LargeObjects()
     tables = fingerprint_tables(
@@ -199,7 +209,10 @@ def _fingerprints(source: Source, snapshot: _Snapshot, jobs: int) -> tuple[list[
         application_name=f"{APPLICATION}.fingerprint",
         jobs=jobs,
         snapshot=snapshot.id,
+        stopped=failed.is_set,
     )
+    if failed.is_set():
+        return tables, LargeObjects()
     # The snapshot's own session is free now, and sees what the others saw.
     return tables, large_objects(snapshot.connection)
 
