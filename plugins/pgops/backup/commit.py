@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from pgops.backup.verify import Verified
+from pgops.backup.verify import Verified, own_draft
 from pgops.catalog import Catalog, Manifest
 from pgops.ledger import Lease, Ledger
 from pgops.progress import human_bytes
@@ -42,8 +42,8 @@ def commit(catalog: Catalog, verified: Verified, ledger: Ledger, lease: Lease) -
         log.info("%s exists already: the try before got this far", verified.backup_id)
         manifest = catalog.manifest(verified.backup_id)
     else:
-        lease.renew()
-        draft = catalog.draft(verified.backup_id)
+        lease.keep()
+        draft = own_draft(catalog, verified.backup_id)
         manifest = draft.manifest.with_verification(verified.verification, verified.notes)
         catalog.write_manifest(manifest)
     ledger.record_backup(_facts(manifest))

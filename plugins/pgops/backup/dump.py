@@ -22,9 +22,9 @@ from typing import Any
 from psycopg2.extensions import connection as Connection
 
 from pgops.backup.local_copy import copying_to
-from pgops.backup.source import APPLICATION, Source
+from pgops.backup.source import APPLICATION, Source, unlogged_note
 from pgops.backup.sweep import sweep_incomplete
-from pgops.catalog import Catalog, CatalogObject, Compression, Draft, Manifest, new_backup_id
+from pgops.catalog import Catalog, CatalogObject, Compression, Draft, Manifest, time_of
 from pgops.errors import PgOpsError, Refused
 from pgops.fingerprint import LargeObjects, Table, TableFingerprint, dumped_tables, fingerprint_tables, large_objects
 from pgops.fleet import BackupPolicy
@@ -63,6 +63,7 @@ class _Snapshot:
     tables: list[Table]
     contents: tuple[CatalogObject, ...]
     extensions: dict[str, str]
+    notes: tuple[str, ...]
 
 
 def dump(
@@ -79,7 +80,7 @@ def dump(
     Args:
         found: servers to try in order. Only a conflict with recovery, which a standby may always have, leads to the
             next one.
-        notes: what preflight found worth telling; they go into the manifest.
+        notes: why a preferred standby is not among them; they go into the manifest.
         lease: taken here and kept for verify and commit; given back when the dump fails.
         fingerprint: False only in benchmarks, to measure what fingerprints cost.
 
@@ -112,8 +113,8 @@ def _dump_from(
     catalog: Catalog,
     fingerprint: bool,
 ) -> Dump:
-    started_at, started = datetime.now(UTC), time.monotonic()
-    backup_id = new_backup_id(started_at)
+    backup_id = catalog.next_id()
+    started_at, started = time_of(backup_id), time.monotonic()
     log.info("dumping %s from its %s %s as %s", database, source.role, source.dsn.where, backup_id)
     failed = threading.Event()
     with _snapshot(source) as snapshot, ThreadPoolExecutor(1, "fingerprint") as beside:
@@ -147,7 +148,7 @@ def _dump_from(
         tables=tuple(tables),
         large_objects=lobs,
         extensions=snapshot.extensions,
-        notes=(*notes, *copy_notes),
+        notes=(*notes, *snapshot.notes, *copy_notes),
     )
     catalog.write_draft(Draft(manifest, snapshot.contents))
     log.info(
@@ -188,13 +189,13 @@ def _snapshot(source: Source) -> Iterator[_Snapshot]:
         cursor.execute("SELECT pg_export_snapshot()")
         (snapshot_id,) = cursor.fetchone() or ("",)
         tables = dumped_tables(connection)
-        if source.role == "standby":
-            tables = [table for table in tables if not table.unlogged]
+        unlogged = [table for table in tables if table.unlogged] if source.role == "standby" else []
+        tables = [table for table in tables if table not in unlogged]
         cursor.execute(sql_text("backup/contents.sql"))
         contents = tuple(CatalogObject(*row) for row in cursor.fetchall())
         cursor.execute(sql_text("backup/extensions.sql"))
         extensions: dict[str, str] = dict(cursor.fetchall())
-        yield _Snapshot(snapshot_id, connection, tables, contents, extensions)
+        yield _Snapshot(snapshot_id, connection, tables, contents, extensions, unlogged_note(unlogged))
         cursor.execute("COMMIT")
 
 
