@@ -121,7 +121,7 @@ def _line(name: str, outcome: Mapping[str, Any]) -> BackupLine:
         seconds=seconds or None,
         throughput=backup["raw_bytes"] / backup["seconds"] if backup.get("seconds") else None,
         change=backup.get("change"),
-        verification=backup.get("level", ""),
+        verification=f"{backup['level']} read back: hash, contents, rows" if backup else "",
         error=outcome["error"],
         notes=tuple(backup.get("notes", ())),
     )
