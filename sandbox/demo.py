@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pgops.progress import human_bytes
+from pgops import units
 from sandbox.follow import Follower
 from sandbox.lifecycle import Sandbox
 from sandbox.rest import Api, quote
@@ -50,8 +50,8 @@ def demo(sandbox: Sandbox, seconds: float, say: Callable[[str], None]) -> bool:
 def _backup_line(backup: Mapping[str, Any]) -> str:
     rate = backup["raw_bytes"] / max(backup["seconds"], 1e-6)
     return (
-        f"{backup['database']:<10} {backup['backup_id']}  {human_bytes(backup['bytes']):>10}  {backup['rows']:>9} rows "
-        f"in {backup['tables']} tables  {human_bytes(rate):>9}/s  from the {backup['taken_from']}, "
+        f"{backup['database']:<10} {backup['backup_id']}  {units.size(backup['bytes']):>10}  {backup['rows']:>9} rows "
+        f"in {backup['tables']} tables  {units.size(rate):>9}/s  from the {backup['taken_from']}, "
         f"read back and proven to {backup['level']}"
     )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from pgops.alerts import units
+from pgops import units
 from pgops.alerts.blocks import (
     CODE_ROWS_TEXT,
     MESSAGE_BLOCKS,

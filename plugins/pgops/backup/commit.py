@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from pgops import units
 from pgops.backup.verify import Verified, own_draft
 from pgops.catalog import Catalog, Manifest
 from pgops.ledger import Lease, Ledger
-from pgops.progress import human_bytes
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def commit(catalog: Catalog, verified: Verified, ledger: Ledger, lease: Lease) -
     lease.release()
     previous = catalog.manifest(before[-1]).bytes if before else 0
     log.info(
-        "%s exists: %s, verified to %s", manifest.backup_id, human_bytes(manifest.bytes), verified.verification.level
+        "%s exists: %s, verified to %s", manifest.backup_id, units.size(manifest.bytes), verified.verification.level
     )
     return Committed(
         database=manifest.database,

@@ -21,6 +21,7 @@ from typing import Any
 
 from psycopg2.extensions import connection as Connection
 
+from pgops import units
 from pgops.backup.local_copy import copying_to
 from pgops.backup.source import APPLICATION, Source, unlogged_note
 from pgops.backup.sweep import sweep_incomplete
@@ -32,7 +33,7 @@ from pgops.include import sql_text
 from pgops.ledger import Lease, held_lease
 from pgops.postgres import DatabaseError, Limits, cancel_all, client_program, connect
 from pgops.processes import Program, ProgramFailed
-from pgops.progress import Progress, human_bytes, human_seconds
+from pgops.progress import Progress
 from pgops.storage import Reader, StoredObject
 from pgops.storage.compression import SUFFIX, CompressingReader
 
@@ -156,9 +157,9 @@ def _dump_from(
         database,
         len(tables),
         manifest.rows,
-        human_bytes(manifest.bytes),
-        human_bytes(raw_bytes),
-        human_seconds(seconds),
+        units.size(manifest.bytes),
+        units.size(raw_bytes),
+        units.duration(seconds),
     )
     return Dump(
         database=database,

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO
 
+from pgops import units
 from pgops.catalog import Catalog, CatalogObject, Draft, Manifest, Verification
 from pgops.errors import LostOwnership, PgOpsError
 from pgops.ledger import Lease, held_lease
 from pgops.postgres import client_program
 from pgops.processes import Program, ProgramFailed
-from pgops.progress import Progress, human_seconds
+from pgops.progress import Progress
 from pgops.storage import HashingReader, NotThere, Reader, StoredObject
 from pgops.storage.compression import DecompressingReader, NotDecodable
 from pgops.storage.streams import CHUNK
@@ -98,7 +99,7 @@ def verify_draft(catalog: Catalog, draft: Draft) -> Verified:
     _compare_rows(archive.rows, manifest, where)
     _read_globals(catalog, manifest, where)
     seconds = time.monotonic() - started
-    log.info("proved %s to level %s in %s", manifest.backup_id, LEVEL, human_seconds(seconds))
+    log.info("proved %s to level %s in %s", manifest.backup_id, LEVEL, units.duration(seconds))
     return Verified(
         database=manifest.database,
         backup_id=manifest.backup_id,
