@@ -76,7 +76,8 @@ class Night:
                 "SELECT application_name, query FROM pg_stat_activity"
                 " WHERE datname = %(name)s AND application_name LIKE 'pgops.%%' AND pid <> pg_backend_pid()"
                 " UNION ALL SELECT 'advisory lock', objid::text"
-                " FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE l.locktype = 'advisory' AND d.datname = %(name)s",
+                " FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+                " WHERE l.locktype = 'advisory' AND d.datname = %(name)s",
                 {"name": self.dsn.dbname},
             )
             return cursor.fetchall()
