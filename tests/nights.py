@@ -59,14 +59,15 @@ class Night:
             self.catalog, retention, self.ledger, self.lease, now or datetime.now(UTC), tonight=tonight, dry_run=dry_run
         )
 
-    def keys(self) -> list[str]:
+    def stored(self) -> list[str]:
         """Everything in the bucket."""
         return [info.key for info in self.bucket.objects("")]
 
     def incomplete(self) -> list[str]:
-        """Folders without a manifest, and multipart uploads that nobody finished."""
+        """Objects of backups that have no manifest. (An empty folder is rclone's way to remember an aborted upload.)"""
         complete = set(self.catalog.backups())
-        return [folder for folder in self.catalog.folders() if folder not in complete]
+        prefix = self.bucket.key(self.name) + "/"
+        return [key for key in self.stored() if key.startswith(prefix) and key.split("/")[-2] not in complete]
 
     def sessions(self) -> list[tuple]:
         """This project's sessions on the database, and the advisory locks there."""
@@ -74,7 +75,8 @@ class Night:
             cursor.execute(
                 "SELECT application_name, query FROM pg_stat_activity"
                 " WHERE datname = %(name)s AND application_name LIKE 'pgops.%%' AND pid <> pg_backend_pid()"
-                " UNION ALL SELECT 'advisory lock', objid::text FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+                " UNION ALL SELECT 'advisory lock', objid::text"
+                " FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
                 " WHERE l.locktype = 'advisory' AND d.datname = %(name)s",
                 {"name": self.dsn.dbname},
             )

@@ -30,7 +30,10 @@ _BLOCK_BYTES = 8192
 
 @dataclass(frozen=True)
 class Table:
-    """A table that pg_dump dumps. `condition` is an extension's "WHERE ..." for its configuration table, or empty."""
+    """A table that pg_dump dumps. `condition` is an extension's "WHERE ..." for its configuration table, or empty.
+
+    `copy_schema` and `copy_name` say under which table its rows are dumped, restored and compared: nearly always itself.
+    """
 
     oid: int
     schema: str
@@ -38,6 +41,8 @@ class Table:
     bytes: int
     unlogged: bool
     condition: str
+    copy_schema: str
+    copy_name: str
 
 
 @dataclass(frozen=True)
@@ -110,14 +115,15 @@ def fingerprint_tables(
     pieces: queue.SimpleQueue[_Piece] = queue.SimpleQueue()
     for piece in sorted(_pieces(tables), key=_piece_bytes, reverse=True):
         pieces.put(piece)
-    totals: dict[int, tuple[int, int]] = {table.oid: (0, 0) for table in tables}
+    totals: dict[tuple[str, str], tuple[int, int]] = {(t.copy_schema, t.copy_name): (0, 0) for t in tables}
     guard = threading.Lock()
     failures: list[BaseException] = []
 
     def add(piece: _Piece, rows: int, hash_sum: int) -> None:
         with guard:
-            had_rows, had_hash = totals[piece.table.oid]
-            totals[piece.table.oid] = (had_rows + rows, had_hash + hash_sum)
+            name = (piece.table.copy_schema, piece.table.copy_name)
+            had_rows, had_hash = totals[name]
+            totals[name] = (had_rows + rows, had_hash + hash_sum)
         on_bytes(_piece_bytes(piece))
 
     def work() -> None:
@@ -135,7 +141,7 @@ def fingerprint_tables(
         thread.join()
     if failures:
         raise failures[0]
-    return [TableFingerprint(t.schema, t.name, totals[t.oid][0], str(totals[t.oid][1])) for t in tables]
+    return [TableFingerprint(schema, name, rows, str(total)) for (schema, name), (rows, total) in totals.items()]
 
 
 def _pieces(tables: Iterable[Table]) -> Iterable[_Piece]:

@@ -38,7 +38,7 @@ def test_a_night_ends_with_one_proven_backup(each_night, compression):
     assert pruned.removed == (first.backup_id,)
     suffix = {"zstd": ".zst", "gzip": ".gz", "none": ""}[compression]
     folder = f"pre/fix/app/{second.backup_id}"
-    assert night.keys() == [f"{folder}/dump{suffix}", f"{folder}/globals.sql{suffix}", f"{folder}/manifest.json"]
+    assert night.stored() == [f"{folder}/dump{suffix}", f"{folder}/globals.sql{suffix}", f"{folder}/manifest.json"]
     manifest = night.catalog.manifest(second.backup_id)
     rows = {(table.schema, table.name): table.rows for table in manifest.tables}
     assert rows[("public", "orders")] == 3000
@@ -95,9 +95,9 @@ def test_committing_twice_changes_nothing(night):
     dumped = night.dump()
     verified = night.verify(dumped.backup_id)
     first = night.commit(verified)
-    keys = night.keys()
+    keys = night.stored()
     assert night.commit(verified) == first
-    assert night.keys() == keys
+    assert night.stored() == keys
     assert execute(night.ledger.dsn, f"SELECT count(*) FROM pgops.backups WHERE backup_id = '{first.backup_id}'") == [
         (1,)
     ]
@@ -170,14 +170,14 @@ def test_strange_objects_are_never_deleted(night):
     for key in [*strange, night.catalog.key(old, "dump.zst"), night.catalog.key(old, "drills/20260101T000000Z.json")]:
         night.bucket.client.put_object(Bucket=night.bucket.name, Key=key, Body=b"x")
     first = night.backup()  # sweeps
-    assert set(strange) <= set(night.keys())
-    assert night.catalog.key(old, "dump.zst") not in night.keys()
+    assert set(strange) <= set(night.stored())
+    assert night.catalog.key(old, "dump.zst") not in night.stored()
     night.bucket.client.put_object(
         Bucket=night.bucket.name, Key=night.catalog.key(first.backup_id, "mine.txt"), Body=b"x"
     )
     pruned = night.prune(night.backup().backup_id, NEWEST_ONLY)
     assert pruned.strange == (night.catalog.key(first.backup_id, "mine.txt"),)
-    assert {*strange, *pruned.strange} <= set(night.keys())
+    assert {*strange, *pruned.strange} <= set(night.stored())
 
 
 # --- prune ---
@@ -185,10 +185,10 @@ def test_strange_objects_are_never_deleted(night):
 
 def test_a_dry_run_removes_nothing_and_says_what_it_would(night):
     first, second = night.backup(), night.backup()
-    keys = night.keys()
+    keys = night.stored()
     pruned = night.prune(second.backup_id, NEWEST_ONLY, dry_run=True)
     assert (pruned.removed, pruned.kept) == ((first.backup_id,), 1)
-    assert night.keys() == keys
+    assert night.stored() == keys
 
 
 def test_nothing_is_pruned_unless_tonights_backup_is_the_newest(night):
