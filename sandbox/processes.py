@@ -63,6 +63,11 @@ class Processes:
         leader = self._leader(name)
         return leader.pid if leader else None
 
+    def started(self, name: str) -> float | None:
+        """Return when a remembered process that lives was started, in seconds since the epoch."""
+        leader = self._leader(name)
+        return float(leader.create_time()) if leader else None
+
     def stop(self, names: Iterable[str]) -> None:
         """Ask these processes to end, then end them and everything that they left behind."""
         names = list(names)

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from pgops.ledger import Ledger
+from pgops.postgres import Dsn
+from pgops.storage import Bucket
+from sandbox.objectstore import S3Server
+from sandbox.postgres import PostgresServer
+from tests import servers
 
 ROOT = Path(__file__).parents[1]
 _HOME = tempfile.TemporaryDirectory(prefix="pgops-airflow-", ignore_cleanup_errors=True)
@@ -45,3 +54,69 @@ def run_dag(airflow_db: None) -> Callable[[Any], Any]:
         return dag.test(run_conf=conf or None)
 
     return run
+
+
+# --- real servers, shared by the whole session; every test gets a database and a bucket of its own ---
+
+
+@pytest.fixture(scope="session")
+def postgres_of() -> Iterator[Callable[[int], PostgresServer]]:
+    """The session's server of a major version, started when it is first asked for."""
+    with ExitStack() as stack:
+        running: dict[int, PostgresServer] = {}
+
+        def of(major: int) -> PostgresServer:
+            if major not in running:
+                running[major] = stack.enter_context(servers.running_postgres(major))
+            return running[major]
+
+        yield of
+
+
+@pytest.fixture(scope="session", params=servers.MAJORS)
+def each_postgres(request: pytest.FixtureRequest, postgres_of: Callable[[int], PostgresServer]) -> PostgresServer:
+    """A server of each major version that the tests know."""
+    return postgres_of(request.param)
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_of: Callable[[int], PostgresServer]) -> PostgresServer:
+    """One server, where the version does not matter."""
+    return postgres_of(servers.MAJORS[0])
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[Dsn]:
+    """An empty database."""
+    with servers.fresh_database(postgres) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def each_database(each_postgres: PostgresServer) -> Iterator[Dsn]:
+    """An empty database on a server of each version."""
+    with servers.fresh_database(each_postgres) as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """An S3 server."""
+    with servers.running_s3() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> Bucket:
+    """An empty bucket."""
+    client = servers.s3_client(s3.endpoint)
+    name = f"tests-{secrets.token_hex(4)}"
+    client.create_bucket(Bucket=name)
+    return Bucket(client, name, "pre/fix")
+
+
+@pytest.fixture(scope="session")
+def ledger(postgres: PostgresServer) -> Iterator[Ledger]:
+    """A ledger of the session's own."""
+    with servers.fresh_database(postgres, "ledger") as dsn:
+        yield Ledger(dsn)

@@ -1,4 +1,7 @@
 -- Database app: users, orders, preferences and their history, as in the guide that this project was born from.
+create function pg_temp.today() returns timestamptz language sql as $$ select current_setting('sample.today')::timestamptz $$;
+create function pg_temp.users() returns int language sql as $$ select current_setting('sample.users')::int $$;
+
 create table users (
     id bigint generated always as identity primary key,
     email text not null unique,
@@ -63,16 +66,16 @@ returns text language sql stable as $$
 $$;
 
 insert into users (email, name, created_at)
-select 'user' || n || '@example.com', 'User ' || substr(md5(n::text), 1, 8), current_setting('sample.today')::timestamptz - n % 900 * interval '1 day'
-from generate_series(1, current_setting('sample.users')::int) as n;
+select 'user' || n || '@example.com', 'User ' || substr(md5(n::text), 1, 8), pg_temp.today() - n % 900 * interval '1 day'
+from generate_series(1, pg_temp.users()) as n;
 
 insert into orders (user_id, status, total_amount, created_at)
 select
-    1 + ('x' || substr(md5('u' || n), 1, 7))::bit(28)::int % current_setting('sample.users')::int,
+    1 + ('x' || substr(md5('u' || n), 1, 7))::bit(28)::int % pg_temp.users(),
     (array['pending', 'paid', 'paid', 'shipped', 'shipped', 'shipped', 'cancelled'])[1 + n % 7],
     ('x' || substr(md5('a' || n), 1, 5))::bit(20)::int / 100.0,
-    current_setting('sample.today')::timestamptz - n % 600 * interval '1 day' - n % 86400 * interval '1 second'
-from generate_series(1, current_setting('sample.users')::int * 5) as n;
+    pg_temp.today() - n % 600 * interval '1 day' - n % 86400 * interval '1 second'
+from generate_series(1, pg_temp.users() * 5) as n;
 
 insert into user_preferences (user_id, preferences, created_at, updated_at)
 select
@@ -82,14 +85,14 @@ select
         'language', (array['en', 'de', 'fr', 'ja'])[1 + n % 4],
         'notifications', jsonb_build_object('email', n % 2 = 0, 'digest', substr(md5('d' || n), 1, 12)),
         'token', md5('t' || n)),
-    current_setting('sample.today')::timestamptz - n % 300 * interval '1 day', current_setting('sample.today')::timestamptz - n % 100 * interval '1 day'
-from generate_series(1, current_setting('sample.users')::int) as n;
+    pg_temp.today() - n % 300 * interval '1 day', pg_temp.today() - n % 100 * interval '1 day'
+from generate_series(1, pg_temp.users()) as n;
 
 insert into user_preferences_history (user_id, preferences, changed_at, changed_by)
 select
-    1 + n % current_setting('sample.users')::int, jsonb_build_object('theme', md5('h' || n), 'step', n),
-    current_setting('sample.today')::timestamptz - n % 160 * interval '1 day', 'app'
-from generate_series(1, current_setting('sample.users')::int * 3) as n;
+    1 + n % pg_temp.users(), jsonb_build_object('theme', md5('h' || n), 'step', n),
+    pg_temp.today() - n % 160 * interval '1 day', 'app'
+from generate_series(1, pg_temp.users() * 3) as n;
 
 -- Last, so that the sample's own history is the one above.
 create trigger log_preference_changes after insert or update of preferences on user_preferences

@@ -11,7 +11,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from sandbox.postgres import PostgresServer, available, free_port
+from sandbox.postgres import PostgresServer
+from tests.servers import MAJORS, running_postgres
 
 ROLES = Path(__file__).resolve().parents[2] / "include" / "sql" / "roles"
 PASSWORD = "of the tests"
@@ -57,14 +58,8 @@ class Server:
         )
 
 
-@pytest.fixture(scope="session", params=[b.major for b in available() if b.major in (15, 18)])
-def server(request, tmp_path_factory) -> Iterator[Server]:
-    binaries = next(b for b in available() if b.major == request.param)
-    folder = tmp_path_factory.mktemp(f"roles-{binaries.major}")
-    made = PostgresServer(f"roles-{binaries.major}", binaries, folder, free_port(), "superuser of the tests")
-    try:
-        made.create()
-        made.start()
+@pytest.fixture(scope="session", params=MAJORS)
+def server(request) -> Iterator[Server]:
+    """A server of its own: these tests change template1 and make roles."""
+    with running_postgres(request.param) as made:
         yield Server(made)
-    finally:
-        made.destroy()

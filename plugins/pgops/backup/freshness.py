@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from pgops.catalog import Catalog
-from pgops.errors import PgOpsError
+from pgops.errors import PgOpsError, Refused
 from pgops.fleet import Fleet, load_fleet
 from pgops.storage import Bucket
 
@@ -33,10 +33,11 @@ class Freshness:
 
 def freshness(fleet: Fleet, bucket: Bucket, now: datetime) -> list[Freshness]:
     """Look at every database that the fleet file names, valid entry or not."""
-    return [_freshness_of(name, fleet, bucket, now) for name, _ in fleet.names]
+    return [freshness_of(name, fleet, bucket, now) for name, _ in fleet.names]
 
 
-def _freshness_of(name: str, fleet: Fleet, bucket: Bucket, now: datetime) -> Freshness:
+def freshness_of(name: str, fleet: Fleet, bucket: Bucket, now: datetime) -> Freshness:
+    """Look at one database."""
     try:
         rpo_hours = fleet.database(name).backup.rpo_hours
         newest = Catalog(bucket, name).newest()
@@ -52,6 +53,16 @@ def _freshness_of(name: str, fleet: Fleet, bucket: Bucket, now: datetime) -> Fre
         else f"the newest proven backup is {age_hours:.1f} h old, allowed are {rpo_hours:g} h"
     )
     return Freshness(name, not why, newest.backup_id, age_hours, rpo_hours, why)
+
+
+def refuse_stale(found: Freshness) -> None:
+    """Raise Refused when a database is not fresh."""
+    if not found.fresh:
+        raise Refused(
+            found.why,
+            where=f"backups of {found.database}",
+            remedy="Look at last night's nightly_backup; run it now for this database",
+        )
 
 
 def main() -> int:

@@ -10,33 +10,17 @@ import difflib
 import os
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pgops.errors import Refused
 from pgops.fleet.models import BackupPolicy, Database, DrillPolicy, Fleet, Server, Settings
+from pgops.fleet.problems import FleetProblem
 from pgops.include import include_folder
 
 _Entry = TypeVar("_Entry", bound=BaseModel)
-
-
-@dataclass(frozen=True)
-class FleetProblem:
-    """Something wrong in the fleet file. `database` is None when it concerns the whole file."""
-
-    database: str | None
-    file: str
-    key: str
-    what: str
-    remedy: str
-
-    def refusal(self) -> Refused:
-        """The problem as the error that people read."""
-        return Refused(self.what, where=f"{self.file}, {self.key}", remedy=self.remedy)
 
 
 def fleet_file() -> Path:
@@ -52,7 +36,7 @@ def load_fleet(path: Path | None = None) -> Fleet:
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
         return _unreadable(file, f"The fleet file cannot be read: {error.strerror}", "Create it, or set PGOPS_FLEET")
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or the 45th of a month
         return _unreadable(file, f"The fleet file is not YAML: {' '.join(str(error).split())}", "Correct that line")
     if not isinstance(document, dict):
         return _unreadable(file, "The fleet file is not a mapping", "Start from the one in the repository")
@@ -111,11 +95,18 @@ class _Reader:
             self._problem(None, "defaults", "defaults is not a mapping", "Give it the keys backup and drill")
             return {}
         self._validated(BackupPolicy, defaults.get("backup") or {}, "defaults.backup", None)
+        self._refuse_unknown("defaults", defaults, ("backup", "drill"))
         # A drill policy may be completed by the database; only its own keys can be checked here.
-        unknown = set(defaults) - {"backup", "drill"} | set(defaults.get("drill") or {}) - set(DrillPolicy.model_fields)
-        for key in sorted(unknown):
-            self._problem(None, f"defaults.{key}", f"There is no key {key!r}", "Remove it")
+        self._refuse_unknown("defaults.drill", defaults.get("drill") or {}, tuple(DrillPolicy.model_fields))
         return defaults
+
+    def _refuse_unknown(self, section: str, given: Any, known: tuple[str, ...]) -> None:
+        if not isinstance(given, dict):
+            self._problem(None, section, f"{section} is not a mapping", f"The keys here are: {', '.join(known)}")
+            return
+        for key in given:
+            if key not in known:
+                self._problem(None, f"{section}.{key}", f"There is no key {key!r}", "Remove it")
 
     def _list(self, section: str) -> list[Any]:
         entries = self.document.get(section)

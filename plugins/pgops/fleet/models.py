@@ -5,14 +5,12 @@ from __future__ import annotations
 import zoneinfo
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from pgops.errors import Refused
-
-if TYPE_CHECKING:
-    from pgops.fleet.loader import FleetProblem
+from pgops.fleet.problems import FleetProblem
 
 # Names become parts of object keys and of Airflow task labels.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
@@ -142,7 +140,6 @@ class Slack(_Model):
 
     connection: ConnectionId
     channel: str
-    runbook_url: str = "docs/runbook.md"
 
 
 class Ledger(_Model):
@@ -152,7 +149,12 @@ class Ledger(_Model):
 
 
 class Settings(_Model):
-    """What holds for the whole fleet. `schedules` maps a DAG's id to a cron expression in `timezone`."""
+    """What holds for the whole fleet.
+
+    schedules: a DAG's id to its cron expression, in `timezone`.
+    late_after_minutes: nightly_backup still running so long after it was queued sends an alert.
+    runbook_url: where docs/runbook.md can be read by whoever gets an alert.
+    """
 
     timezone: str = "UTC"
     storage: Storage
@@ -160,6 +162,7 @@ class Settings(_Model):
     slack: Slack | None = None
     schedules: dict[str, str] = Field(default_factory=dict)
     late_after_minutes: int = Field(180, ge=1)
+    runbook_url: str | None = None
 
     @field_validator("timezone")
     @classmethod

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 from alembic import command
@@ -18,6 +19,7 @@ from pgops.errors import Refused
 from pgops.postgres import Dsn
 
 SCHEMA = "pgops"
+_one_thread = threading.Lock()  # Alembic keeps its context in globals
 
 
 def url(dsn: Dsn) -> URL:
@@ -34,10 +36,11 @@ def url(dsn: Dsn) -> URL:
 
 
 def upgrade(address: URL) -> None:
-    """Upgrade to the newest version; several at once wait for each other (an advisory lock in env.py)."""
+    """Upgrade to the newest version; several processes at once wait for each other (an advisory lock in env.py)."""
     config = _config()
     config.attributes["url"] = address
-    command.upgrade(config, "head")
+    with _one_thread:
+        command.upgrade(config, "head")
 
 
 def newest() -> str:

@@ -84,6 +84,10 @@ class Ledger:
         """Record what a run came to for one database."""
         self.rows("record_run", dag_id=dag_id, run_id=run_id, database=database, state=state, detail=json.dumps(detail))
 
+    def claim_alert(self, key: str) -> bool:
+        """Whether this is the first time that anybody asks for this alert."""
+        return bool(self.rows("claim_alert", key=key))
+
     def record_alert(self, kind: str, message: str, error: str | None) -> None:
         """Record an alert; `error` says why it could not be sent."""
         self.rows("record_alert", kind=kind, message=message, error=error)

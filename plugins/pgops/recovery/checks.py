@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
+from pgops import units
 from pgops.catalog import Catalog, Manifest
 from pgops.fingerprint import LargeObjects, Table, TableFingerprint, dumped_tables, fingerprint_tables, large_objects
 from pgops.fleet import Canary
 from pgops.include import query, sql_text
 from pgops.postgres import DatabaseError, Dsn, Limits, client_program, connect
 from pgops.processes import Program, ProgramFailed
-from pgops.progress import human_seconds
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,8 @@ def _different_tables(manifest: Manifest, tables: Sequence[Table], found: Sequen
     problems += [
         f"{table.schema}.{table.name} was not in the source"
         for table in tables
-        if (table.schema, table.name) not in expected and not (table.unlogged and manifest.taken_from == "standby")
+        if (table.copy_schema, table.copy_name) not in expected
+        and not (table.unlogged and manifest.taken_from == "standby")
     ]
     return problems
 
@@ -99,7 +100,7 @@ def _sequences_behind(connection: Connection) -> list[str]:
     return behind
 
 
-def run_amcheck(restored: Dsn, server_version: int, jobs: int) -> Check:
+def run_amcheck(restored: Dsn, jobs: int) -> Check:
     """Check the structure of every table and B-tree with pg_amcheck.
 
     Skipped where the role may not: amcheck's functions are a superuser's unless granted.
@@ -108,6 +109,7 @@ def run_amcheck(restored: Dsn, server_version: int, jobs: int) -> Check:
     try:
         with connect(restored, APPLICATION) as connection, connection.cursor() as cursor:
             cursor.execute("CREATE EXTENSION IF NOT EXISTS amcheck")
+            server_version = connection.server_version
     except DatabaseError as error:
         if error.sqlstate in ("42501", "0A000", "58P01"):
             return Check("amcheck", False, time.monotonic() - started, "not run", skipped=error.what)
@@ -159,6 +161,6 @@ def _check(name: str, started: float, summary: str, problems: list[str]) -> Chec
     for problem in problems:
         log.error("%s: %s", name, problem)
     if not problems:
-        log.info("%s: %s, in %s", name, summary, human_seconds(seconds))
+        log.info("%s: %s, in %s", name, summary, units.duration(seconds))
     shown = problems[:_NAMED] + ([f"and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else [])
     return Check(name, not problems, seconds, summary, tuple(shown))

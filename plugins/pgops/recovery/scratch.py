@@ -30,12 +30,30 @@ class Scratch:
     backup_id: str
     dbname: str
     raw_bytes: int
+    tables: int
     notes: tuple[str, ...] = ()
 
 
 def scratch_name(database: str) -> str:
     """The scratch database's name, within PostgreSQL's 63 bytes."""
     return (_PREFIX + database)[:63]
+
+
+def chosen_backup(catalog: Catalog, wanted: str) -> str:
+    """The id itself, or the newest backup's for "newest".
+
+    Raises:
+        Refused: there is no such backup.
+    """
+    backups = catalog.backups()
+    found = backups[-1] if backups and wanted == "newest" else wanted
+    if found not in backups:
+        raise Refused(
+            f"There is no backup {found!r} of {catalog.database}" if backups else f"{catalog.database} has no backup",
+            where=catalog.bucket.where(catalog.bucket.key(catalog.database)),
+            remedy=f"Take one of: {', '.join(backups[-5:])}" if backups else "Run nightly_backup first",
+        )
+    return found
 
 
 def prepare_scratch(catalog: Catalog, backup_id: str, server: Dsn, lease: Lease) -> Scratch:
@@ -81,7 +99,7 @@ def prepare_scratch(catalog: Catalog, backup_id: str, server: Dsn, lease: Lease)
             cursor.execute(query("recovery/drop_database.sql", database=sql.Identifier(dbname)))
             cursor.execute(query("recovery/create_database.sql", database=sql.Identifier(dbname)))
     log.info("restoring %s into %s on %s", backup_id, dbname, server.where)
-    return Scratch(catalog.database, backup_id, dbname, manifest.raw_bytes, manifest.notes)
+    return Scratch(catalog.database, backup_id, dbname, manifest.raw_bytes, len(manifest.tables), manifest.notes)
 
 
 def drop_scratch(database: str, server: Dsn, lease: Lease) -> None:

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from boto3.s3.transfer import TransferConfig
+from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore.exceptions import ClientError
+from urllib3.exceptions import ProtocolError
 
 from pgops.errors import Refused
 from pgops.storage.errors import CUT_CONNECTION, NotThere, explained
@@ -117,8 +118,10 @@ class Bucket:
         while not stored or not stream.at_end():
             part_key = f"{key}.{len(stored):03d}" if stored else key
             reader = HashingReader(stream, self._object_bytes)
-            with explained("uploading", self.where(part_key)):
-                self.client.upload_fileobj(reader, self.name, part_key, ExtraArgs=extra, Config=config)
+            with explained("uploading", self.where(part_key)), create_transfer_manager(self.client, config) as manager:
+                body = _UntilFailed(reader)
+                body.transfer = manager.upload(body, self.name, part_key, extra_args=extra)  # type: ignore[arg-type]
+                body.transfer.result()
             stored.append(StoredObject(part_key, reader.bytes, reader.sha256))
         return tuple(stored)
 
@@ -157,9 +160,7 @@ class Bucket:
             ) from error
 
     def _get(self, key: str) -> bytes:
-        with explained("reading", self.where(key)):
-            body: bytes = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
-        return body
+        return self.open([key]).read()
 
     def head(self, key: str) -> dict[str, Any]:
         """What the store says about an object."""
@@ -213,6 +214,20 @@ class Bucket:
         return len(uploads)
 
 
+class _UntilFailed:
+    """Ends the reading of a stream whose upload has failed: the transfer itself would read it to its end."""
+
+    def __init__(self, source: Reader) -> None:
+        self._source = source
+        self.transfer: Any = None
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As Reader.read."""
+        if self.transfer is not None and self.transfer.done():
+            raise EOFError("the upload has failed")  # seen by nobody: the failure came first
+        return self._source.read(size)
+
+
 class ObjectReader:
     """Reads objects one after the other; after a cut connection it goes on from the byte where it was."""
 
@@ -262,11 +277,15 @@ class ObjectReader:
         ranged = {"Range": f"bytes={self._offset}-"} if self._offset else {}
         with explained("reading", self._bucket.where(key)):
             try:
-                return self._bucket.client.get_object(Bucket=self._bucket.name, Key=key, **ranged)["Body"]
+                answer = self._bucket.client.get_object(Bucket=self._bucket.name, Key=key, **ranged)
             except ClientError as error:
                 if str(error.response.get("Error", {}).get("Code")) in ("InvalidRange", "416"):
                     return None  # the cut came after the last byte
                 raise
+        if "ContentLength" not in answer:
+            # It would look like an empty object.
+            raise ProtocolError("the answer was cut in its headers")
+        return answer["Body"]
 
 
 __all__ = ["Bucket", "NotThere", "ObjectInfo", "ObjectReader", "StoredObject"]

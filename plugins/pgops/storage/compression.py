@@ -88,8 +88,10 @@ class _Plain:
 class DecompressingReader:
     """Reads plain what `source` gives compressed, never holding more than a few MiB.
 
+    A zstd stream that is cut off ends early without an error: whoever reads it compares its length or hash.
+
     Raises:
-        NotDecodable: the stream is damaged, or ends before its end.
+        NotDecodable: the stream is damaged, or (gzip) ends before its end.
     """
 
     def __init__(self, source: Reader, algorithm: Algorithm) -> None:

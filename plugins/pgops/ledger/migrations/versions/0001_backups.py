@@ -67,6 +67,12 @@ def upgrade() -> None:
             message      text NOT NULL,
             error        text
         );
+        CREATE TABLE pgops.alert_claims (
+            key          text PRIMARY KEY,
+            at           timestamptz NOT NULL DEFAULT clock_timestamp()
+        );
+        COMMENT ON TABLE pgops.alert_claims IS 'Airflow may report one failure from two processes; one of them alerts.';
+
         COMMENT ON COLUMN pgops.alerts.error IS 'Why it could not be sent; NULL when it was.';
         """
     )
@@ -74,4 +80,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop the tables."""
-    op.execute("DROP TABLE pgops.alerts, pgops.runs, pgops.drills, pgops.backups, pgops.leases")
+    op.execute("DROP TABLE pgops.alert_claims, pgops.alerts, pgops.runs, pgops.drills, pgops.backups, pgops.leases")

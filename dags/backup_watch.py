@@ -1,0 +1,51 @@
+"""
+# backup_watch
+
+Every hour: is each database's newest proven backup younger than its RPO? It looks at the bucket, not at runs, so it
+also notices a backup that never started: a paused DAG, an import error, no free slot.
+
+| step | promise |
+|---|---|
+| `backup_watch` | fails for each database whose newest proven backup is too old, or that has none; alerts once a day |
+| `ping` | tells a dead-man's switch that somebody is watching; skipped without the Variable `pgops_dead_man_url` |
+
+**When it fails.** Look at the last nightly_backup; docs/runbook.md, "Backup too old". When Airflow itself is dead
+nothing here runs: `./dev freshness` from cron or a monitor elsewhere, or the dead-man's switch, notices that.
+"""
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, CronTriggerTimetable, chain
+
+from pgops.fleet import load_fleet
+from pgops.operators.alerting import on_failure
+from pgops.operators.backup import FreshnessOperator
+from pgops.operators.fleet import FleetFileOperator
+from pgops.operators.ping import DeadManPingOperator
+
+fleet = load_fleet()
+
+with DAG(
+    dag_id="backup_watch",
+    doc_md=__doc__,
+    schedule=CronTriggerTimetable(fleet.schedule("backup_watch", "17 * * * *"), timezone=fleet.timezone),
+    catchup=False,
+    max_active_runs=1,
+    allowed_run_types=["scheduled", "manual"],
+    tags=["backup", "watch"],
+    default_args={
+        "owner": "database-operations",
+        "retries": 1,
+        "retry_delay": timedelta(minutes=1),
+        "execution_timeout": timedelta(minutes=15),
+        "on_failure_callback": on_failure(fleet, lambda database: {}, once_a_day=True),
+    },
+) as dag:
+    # Side by side: were the ping the last one, its success would be the run's, whatever the watch had found.
+    chain(
+        FleetFileOperator(task_id="fleet_file"),
+        [
+            FreshnessOperator.partial(task_id="backup_watch").expand(database=[name for name, _ in fleet.names]),
+            DeadManPingOperator(task_id="ping"),
+        ],
+    )

@@ -1,0 +1,63 @@
+"""What every operator here does around its work: end with its supervisor, leave nothing running, name what failed."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+from pgops.errors import PgOpsError
+from pgops.fleet import Database, Fleet, load_fleet
+
+
+class FailedForGood(PgOpsError, AirflowFailException):
+    """A PgOpsError that another try cannot mend: Airflow does not retry it."""
+
+    def __init__(self, error: PgOpsError) -> None:
+        PgOpsError.__init__(self, error.what, where=error.where, remedy=error.remedy)
+
+
+class PgOpsOperator(BaseOperator):
+    """Runs `work` for one database.
+
+    Args:
+        database: its name in the fleet file; the label of a mapped task.
+    """
+
+    template_fields: Sequence[str] = ("database",)
+    ui_color = "#e3ecf5"
+
+    def __init__(self, *, database: str, **kwargs: Any) -> None:
+        kwargs.setdefault("map_index_template", "{{ task.database }}")
+        super().__init__(**kwargs)
+        self.database = database
+
+    @abstractmethod
+    def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> Any:
+        """Do it and return what XCom keeps."""
+
+    def execute(self, context: Any) -> Any:
+        """Run the work; an error that a person must mend fails at once, others are tried again."""
+        from pgops.processes import ending_with_the_parent
+
+        try:
+            with ending_with_the_parent():
+                fleet = load_fleet()
+                return self.work(context, fleet, fleet.database(self.database))
+        except PgOpsError as error:
+            # The report says in one line what failed; a failed task leaves no result.
+            context["ti"].xcom_push(key="problem", value={"database": self.database, "error": str(error)})
+            if error.retry:
+                raise
+            raise FailedForGood(error) from error
+
+    def on_kill(self) -> None:
+        """End what this task started: its queries and its programs."""
+        from pgops.postgres import cancel_all
+        from pgops.processes import stop_all
+
+        cancel_all()
+        stop_all()

@@ -1,0 +1,166 @@
+"""Reports at the end of a run: one Slack message, records in the ledger, and never a green run over a failure."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, TriggerRule
+from airflow.sdk.exceptions import AirflowFailException
+
+from pgops.errors import PgOpsError
+from pgops.fleet import Settings, load_fleet
+from pgops.operators.alerting import record_run, tell_slack
+from pgops.operators.base import FailedForGood
+
+if TYPE_CHECKING:
+    from pgops.alerts.messages import BackupLine
+    from pgops.recovery import DrillReport, Scratch
+
+log = logging.getLogger(__name__)
+
+STEPS = ("preflight", "dump", "verify", "commit", "prune")
+_BAD = ("failed", "upstream_failed", "removed")
+
+
+class NightlyReportOperator(BaseOperator):
+    """Says what became of every database tonight, and fails when one of them was not backed up.
+
+    It does no work of its own, so clearing it repeats none. Runs whatever failed before it.
+
+    Args:
+        groups: the databases of each task group, in the order in which the group was expanded.
+    """
+
+    def __init__(self, *, groups: Mapping[str, Sequence[str]], **kwargs: Any) -> None:
+        kwargs.setdefault("trigger_rule", TriggerRule.ALL_DONE)
+        kwargs.setdefault("on_failure_callback", None)  # each failure has already been told
+        super().__init__(**kwargs)
+        self.groups = {group: list(names) for group, names in groups.items()}
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Return what the run came to, per database."""
+        from pgops.alerts.messages import NightlyReport, nightly_message, run_command
+
+        try:
+            settings = load_fleet().checked_settings()
+        except PgOpsError as error:
+            raise FailedForGood(error) from error
+        states = context["ti"].get_task_states(dag_id=context["dag"].dag_id, run_ids=[context["run_id"]])
+        states = states.get(context["run_id"], states)
+        outcomes: dict[str, dict[str, Any]] = {}
+        for group, names in self.groups.items():
+            outcomes |= self._outcomes(context, group, names, states)
+        for name, outcome in outcomes.items():
+            log.info("%s", _sentence(name, outcome))
+            record_run(settings, context, name, "success" if outcome["ok"] else "failed", outcome)
+        failed = sorted(name for name, outcome in outcomes.items() if not outcome["ok"])
+        started_at = context["dag_run"].start_date or datetime.now(UTC)
+        report = NightlyReport(
+            lines=tuple(_line(name, outcome) for name, outcome in outcomes.items()),
+            started_at=started_at,
+            seconds=(datetime.now(UTC) - started_at).total_seconds(),
+            log_url=context["ti"].log_url,
+            pruned=sum(len(outcome["pruned"]) for outcome in outcomes.values()),
+            command=run_command("nightly_backup", {"databases": failed}) if failed else "",
+        )
+        tell_slack(nightly_message(report, runbook_url=settings.runbook_url), settings, "nightly_report")
+        result = {"databases": outcomes, "failed": failed}
+        if failed:
+            context["ti"].xcom_push(key="return_value", value=result)
+            raise AirflowFailException(f"not backed up tonight: {', '.join(failed)}")
+        return result
+
+    @staticmethod
+    def _outcomes(
+        context: Any, group: str, names: Sequence[str], states: Mapping[str, str]
+    ) -> dict[str, dict[str, Any]]:
+        committed = {one["database"]: one for one in _pulled(context, f"{group}.commit")}
+        pruned = {one["database"]: one for one in _pulled(context, f"{group}.prune")}
+        problems = {
+            one["database"]: f"{step}: {one['error']}"
+            for step in STEPS
+            for one in _pulled(context, f"{group}.{step}", "problem")
+        }
+        outcomes = {}
+        for index, name in enumerate(names):
+            steps = {step: states.get(f"{group}.{step}_{index}") for step in STEPS}
+            if steps["preflight"] == "skipped":
+                continue
+            bad = [step for step, state in steps.items() if state in _BAD]
+            outcomes[name] = {
+                "ok": not bad and name in committed,
+                "error": "" if not bad else problems.get(name, f"{bad[0]}: the task {steps[bad[0]]}, see its log"),
+                "backup": committed.get(name),
+                "pruned": pruned.get(name, {}).get("removed", []),
+                "prune_dry_run": pruned.get(name, {}).get("dry_run", False),
+            }
+        return outcomes
+
+
+def _pulled(context: Any, task_id: str, key: str = "return_value") -> list[dict[str, Any]]:
+    """The results of a mapped task's instances; a failed one leaves none, so each carries its database's name."""
+    found = context["ti"].xcom_pull(task_ids=[task_id], key=key)
+    flat: list[Any] = []
+    for value in found if found is not None else []:
+        flat += list(value) if not isinstance(value, Mapping) and value is not None else [value]
+    return [value for value in flat if isinstance(value, Mapping)]  # type: ignore[misc]
+
+
+def _line(name: str, outcome: Mapping[str, Any]) -> BackupLine:
+    from pgops.alerts.messages import BackupLine
+
+    backup = outcome["backup"] or {}
+    seconds = backup.get("seconds", 0.0) + backup.get("verify_seconds", 0.0)
+    return BackupLine(
+        name=name,
+        ok=outcome["ok"],
+        bytes=backup.get("bytes"),
+        seconds=seconds or None,
+        throughput=backup["raw_bytes"] / backup["seconds"] if backup.get("seconds") else None,
+        change=backup.get("change"),
+        verification=f"{backup['level']} read back: hash, contents, rows" if backup else "",
+        error=outcome["error"],
+        notes=tuple(backup.get("notes", ())),
+    )
+
+
+def _sentence(name: str, outcome: Mapping[str, Any]) -> str:
+    backup = outcome["backup"]
+    if not outcome["ok"] or not backup:
+        return f"{name}: FAILED: {outcome['error']}"
+    return (
+        f"{name}: {backup['backup_id']}, {backup['bytes']} bytes, {backup['rows']} rows in {backup['tables']} tables, "
+        f"from the {backup['taken_from']}, proven to {backup['level']}"
+    )
+
+
+def send_drill_report(verdict: DrillReport, scratch: Scratch, context: Mapping[str, Any], settings: Settings) -> None:
+    """Tell Slack what a drill found."""
+    from pgops.alerts.messages import Canary, drill_message, run_command
+    from pgops.alerts.messages import DrillReport as DrillNews
+
+    checks = {check.name: check for check in verdict.checks}
+    contents, amcheck, canaries = (checks.get(name) for name in ("contents", "amcheck", "canaries"))
+    news = DrillNews(
+        database=verdict.database,
+        backup_id=verdict.backup_id,
+        restored=verdict.restored is not None,
+        tables=scratch.tables,
+        differing=contents.problems if contents else (),
+        restore_seconds=verdict.rto_seconds if verdict.restored else None,
+        rto_seconds=verdict.rto_limit_seconds,
+        amcheck=len(amcheck.problems) if amcheck and not amcheck.skipped else None,
+        canaries=(
+            tuple(Canary(problem, False) for problem in canaries.problems) or (Canary(canaries.summary, True),)
+            if canaries
+            else ()
+        ),
+        started_at=context["dag_run"].start_date or datetime.now(UTC),
+        log_url=context["ti"].log_url,
+        error="" if verdict.restored else "; ".join(verdict.failures),
+        command=run_command("restore_drill", {"database": verdict.database, "backup_id": verdict.backup_id}),
+    )
+    tell_slack(drill_message(news, runbook_url=settings.runbook_url), settings, "drill_report")

@@ -1,0 +1,121 @@
+"""From the ids of Airflow connections to what the capabilities take. Heavy imports stay inside the functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pgops.errors import Refused
+from pgops.fleet import Database, Settings
+
+if TYPE_CHECKING:
+    from pgops.catalog import Catalog
+    from pgops.ledger import Lease, Ledger
+    from pgops.postgres import Dsn
+    from pgops.storage import Bucket
+
+# What libpq takes; everything else in a connection's extras is for the provider's hook.
+_LIBPQ = (
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "sslcrl",
+    "channel_binding",
+    "gssencmode",
+    "connect_timeout",
+    "keepalives_idle",
+    "target_session_attrs",
+    "options",
+)
+
+
+def connection(connection_id: str) -> Any:
+    """An Airflow connection.
+
+    Raises:
+        Refused: there is none of this id.
+    """
+    from airflow.sdk import Connection
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        return Connection.get(connection_id)
+    except AirflowNotFoundException as error:
+        raise Refused(
+            f"There is no Airflow connection {connection_id!r}",
+            where="the fleet file names it",
+            remedy="Add it under Admin > Connections or in the secrets backend, or correct include/fleet.yaml",
+        ) from error
+
+
+def dsn(connection_id: str) -> Dsn:
+    """How to reach the database of a connection."""
+    from pgops.postgres import Dsn
+
+    found = connection(connection_id)
+    extras = found.extra_dejson
+    return Dsn(
+        host=found.host or "localhost",
+        port=found.port or 5432,
+        dbname=found.schema or "postgres",
+        user=found.login or "",
+        password=found.password or "",
+        options={name: str(extras[name]) for name in _LIBPQ if name in extras},
+    )
+
+
+def bucket(settings: Settings) -> Bucket:
+    """The bucket of the fleet file, reached as the amazon provider reaches it (roles, profiles, endpoints)."""
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    from pgops.storage import Bucket
+
+    storage = settings.storage
+    connection(storage.connection)  # the hook would fall back to the worker's own credentials
+    return Bucket(S3Hook(aws_conn_id=storage.connection).get_conn(), storage.bucket, storage.prefix)
+
+
+def catalog(settings: Settings, database: str) -> Catalog:
+    """The backups of one database."""
+    from pgops.catalog import Catalog
+
+    return Catalog(bucket(settings), database)
+
+
+def ledger(settings: Settings) -> Ledger:
+    """The operations database."""
+    from pgops.ledger import Ledger
+
+    return Ledger(dsn(settings.ledger.connection))
+
+
+def backup_lease(settings: Settings, database: str, context: Mapping[str, Any]) -> Lease:
+    """The right to write a database's backups; it belongs to the DAG run, so a retry goes on with it."""
+    from pgops.ledger import Lease
+
+    return Lease(ledger(settings), f"backup/{database}", f"{context['dag'].dag_id}/{context['run_id']}")
+
+
+def drill_lease(settings: Settings, database: str, context: Mapping[str, Any]) -> Lease:
+    """The right to use a database's scratch database."""
+    from pgops.ledger import Lease
+    from pgops.recovery.scratch import LEASE_SECONDS
+
+    owner = f"{context['dag'].dag_id}/{context['run_id']}"
+    return Lease(ledger(settings), f"drill/{database}", owner, LEASE_SECONDS)
+
+
+def drill_server(database: Database) -> Dsn:
+    """The maintenance database of the server for drills.
+
+    Raises:
+        Refused: the fleet file names none for this database.
+    """
+    if database.drill is None:
+        raise Refused(
+            f"{database.name} has no drill policy",
+            where=f"include/fleet.yaml, databases, {database.name}",
+            remedy="Add drill.connection: the server on which its backups may be restored",
+        )
+    return dsn(database.drill.connection)
