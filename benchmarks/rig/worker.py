@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -180,11 +181,14 @@ def drill(job: Job) -> dict[str, Any]:
     restored = restore(catalog, job.backup_id, target, RESTORE_JOBS)
     laps.lap("restore")
     laps.parts["(download)"] = restored.download_seconds
-    checks = [compare(catalog, job.backup_id, target, policy.jobs)]
-    laps.lap("compare")
-    checks.append(run_amcheck(target, policy.jobs))
-    laps.lap("amcheck")
-    checks.append(run_canaries(target, policy.canaries))
+    with ThreadPoolExecutor() as pool:  # beside each other, as in the DAG
+        running = [
+            pool.submit(compare, catalog, job.backup_id, target, policy.jobs),
+            pool.submit(run_amcheck, target, policy.jobs),
+            pool.submit(run_canaries, target, policy.canaries),
+        ]
+        checks = [one.result() for one in running]
+    laps.lap("checks")
     verdict = report(catalog, job.backup_id, started_at, policy.rto_minutes * 60, restored, checks, (), ledger)
     drop_scratch(SOURCE, server, lease)
     laps.lap("rest")
