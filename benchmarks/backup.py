@@ -97,10 +97,10 @@ def _measure(place: Ground, arguments: argparse.Namespace) -> int:
 
 
 def _round(place: Ground, job: Job, number: int, say: Callable[[str], None]) -> Round:
-    """Every step once. Each pair changes its order from round to round."""
+    """Every step once; the order within a group turns from round to round."""
     steps: dict[str, dict[str, Any]] = {}
     for group in (("baseline", "ours", "ours_plain"), ("floor",), ("drill", "bare_restore")):
-        for step in group if number % 2 == 0 or "drill" not in group else reversed(group):
+        for step in group if number % 2 == 0 else reversed(group):
             ours = steps.get("ours", {}).get("backup_id", "")
             place.server.execute("checkpoint")
             steps[step] = start(replace(job, step=step, backup_id=ours), place.folder / "tmp")
