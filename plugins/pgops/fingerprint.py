@@ -32,7 +32,7 @@ _BLOCK_BYTES = 8192
 class Table:
     """A table that pg_dump dumps. `condition` is an extension's "WHERE ..." for its configuration table, or empty.
 
-    `copy_schema` and `copy_name` say under which table its rows are dumped, restored and compared: nearly always itself.
+    `copy_schema` and `copy_name` say under which table its rows are dumped and compared: nearly always itself.
     """
 
     oid: int
