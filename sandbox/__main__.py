@@ -20,12 +20,15 @@ CHECKS = (
     ("mypy",),
     ("lint-imports",),
 )
+# Commands that hand words on to a program, and how many they take themselves.
+HANDS_ON = {"test": 0, "freshness": 0, "lock": 0, "bench": 1}
 RUN_SECONDS = 7200.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; an error that people should read is one line, not a traceback."""
-    arguments = _parser().parse_args(argv)
+    own, passed_on = _split(list(sys.argv[1:] if argv is None else argv))
+    arguments = _parser().parse_args(own, argparse.Namespace(args=passed_on))
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
         return command(arguments)
@@ -35,9 +38,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:  # a full disk, a folder of somebody else: its text names both
+        print(f"dev: {error}. Mend that and call ./dev {own[0]} again.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("dev: interrupted", file=sys.stderr)
         return 130
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """Divide the words into ours, and those that a command hands on as they are."""
+    takes = HANDS_ON.get(words[0]) if words else None
+    if takes is None or words[1:2] in (["-h"], ["--help"]):
+        return words, []
+    return words[: takes + 1], words[takes + 1 :]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,9 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         one = add(name, command, text)
         one.add_argument("--scale", type=_positive, default=1.0, help="size of the sample data (1: a few megabytes)")
         one.add_argument("--postgres", type=int, metavar="MAJOR", help="PostgreSQL version (15 if installed, else 18)")
-    add("test", test, "run all tests and checks; with arguments: pytest with them").add_argument(
-        "args", nargs=argparse.REMAINDER
-    )
+    add("test", test, "run all tests and checks; with arguments: pytest with them")
     add("down", down, "stop the sandbox; leaves no process").add_argument(
         "--purge", action="store_true", help="remove its data too"
     )
@@ -68,13 +80,11 @@ def _parser() -> argparse.ArgumentParser:
     run_parser.add_argument("--conf", type=_json_object, default={}, metavar="JSON", help="the run's params")
     run_parser.add_argument("--approve", action="store_true", help="approve what the run asks for")
     run_parser.add_argument("--timeout", type=_positive, default=RUN_SECONDS, metavar="SECONDS")
-    add("freshness", freshness, "is every newest proven backup young enough? reads the bucket alone").add_argument(
-        "args", nargs=argparse.REMAINDER
-    )
+    add("pictures", pictures, "photograph the running sandbox's pages into docs/pictures")
+    add("freshness", freshness, "is every newest proven backup young enough? reads the bucket alone")
     bench_parser = add("bench", bench, "run a benchmark; the last line is one JSON object")
     bench_parser.add_argument("name", metavar="NAME")
-    bench_parser.add_argument("args", nargs=argparse.REMAINDER)
-    add("lock", lock, "compile requirements.lock and requirements-dev.lock anew")
+    add("lock", lock, "compile requirements.lock and requirements-dev.lock anew (--upgrade: newest versions)")
     return parser
 
 
@@ -128,20 +138,24 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def demo(arguments: argparse.Namespace) -> int:
-    """Start the sandbox, back up the sample fleet and say where to look."""
-    from sandbox.follow import Follower
+    """Start the sandbox, back up the sample fleet, prove it, and say where to look."""
+    from sandbox import demo as shown
     from sandbox.lifecycle import Sandbox
 
     sandbox = Sandbox(arguments.postgres)
     sandbox.up(arguments.scale, _say)
-    outcome = Follower(sandbox.airflow.api(), "nightly_backup", _say).run({}, RUN_SECONDS)
-    _say("--- what was backed up")
-    _say(json.dumps(outcome.result, indent=1, default=str))
-    for line in sandbox.where_to_look():
-        _say(line)
-    _say(f"The run        {sandbox.airflow.url}/dags/nightly_backup/runs/{outcome.run_id}")
-    _say("Stop it with   ./dev down")
-    return 0 if outcome.state == "success" else 1
+    return 0 if shown.demo(sandbox, RUN_SECONDS, _say) else 1
+
+
+def pictures(arguments: argparse.Namespace) -> int:
+    """Photograph what people see."""
+    from sandbox import pictures as camera
+    from sandbox.lifecycle import Sandbox
+
+    sandbox = Sandbox()
+    sandbox.require_up()
+    camera.take(sandbox, PROJECT / "docs" / "pictures", _say)
+    return 0
 
 
 def freshness(arguments: argparse.Namespace) -> int:
@@ -173,12 +187,14 @@ def test(arguments: argparse.Namespace) -> int:
 
 
 def lock(arguments: argparse.Namespace) -> int:
-    """Compile both lock files, for the oldest Python that the project supports."""
-    for name in ("requirements", "requirements-dev"):
-        code = _tool("uv", "pip", "compile", "-q", "--python-version", "3.11", f"{name}.txt", "-o", f"{name}.lock")
-        if code != 0:
-            return code
-    return 0
+    """Compile both lock files, for every platform and from the oldest Python that the project supports."""
+    os.environ["UV_SYSTEM_CERTS"] = "true"
+    flags = ("--quiet", "--universal", "--no-header", "--python-version", "3.11", *arguments.args)
+    codes = [
+        _tool("uv", "pip", "compile", *flags, f"{name}.txt", "-o", f"{name}.lock")
+        for name in ("requirements", "requirements-dev")
+    ]
+    return max(codes)
 
 
 def _python(module: str, arguments: Sequence[str], environment: dict[str, str]) -> int:

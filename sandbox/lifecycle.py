@@ -118,7 +118,7 @@ class Sandbox:
         paths = os.pathsep.join([str(PROJECT), str(PROJECT / "plugins")])
         environment = {**os.environ, "PYTHONPATH": paths, "SLACK_INBOX_TOKEN": self._slack_token()}
         port = str(self.state.port(INBOX))
-        command = [sys.executable, "-m", "sandbox.slack_inbox", "--port", port, "--data", data]
+        command = [sys.executable, "-m", "sandbox.slack_inbox", "--port", port, "--data", str(data)]
         self.processes.start(INBOX, command, environment)
         wait_until(lambda: self._inbox_answers() or not self.processes.pid(INBOX), seconds=20)
         if not self._inbox_answers():

@@ -64,10 +64,9 @@ class Servers:
 
     def up(self) -> None:
         """Start what does not run; ports that somebody else took meanwhile are changed."""
-        for server in (*self.postgres, self.s3):
-            name = "s3" if server is self.s3 else server.name  # type: ignore[union-attr]
+        for server in self._all():
             if not server.running() and not is_free(server.port):
-                server.port = self.state.move_port(name)
+                server.port = self.state.move_port(server.name)
         with ThreadPoolExecutor() as pool:
             jobs = [pool.submit(job) for job in (self._up_pair, self._up_staging, self._up_operations, self._up_s3)]
             for job in jobs:
@@ -83,7 +82,7 @@ class Servers:
     def down(self) -> None:
         """Stop everything."""
         with ThreadPoolExecutor() as pool:
-            jobs = [pool.submit(server.stop) for server in (*self.postgres, self.s3)]
+            jobs = [pool.submit(server.stop) for server in self._all()]
             for job in jobs:
                 job.result()
 
@@ -95,6 +94,9 @@ class Servers:
     def metadata_url(self) -> str:
         """Return where Airflow keeps its metadata."""
         return f"postgresql+psycopg2://airflow:{self.state.secret('airflow')}@127.0.0.1:{self.operations.port}/airflow"
+
+    def _all(self) -> tuple[PostgresServer | S3Server, ...]:
+        return (*self.postgres, self.s3)
 
     def _major(self, wanted: int | None) -> int | None:
         made_with = self.state.get("postgres", "major")

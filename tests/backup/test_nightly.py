@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pgops.backup import verify
+from pgops.backup import commit, verify
+from pgops.backup.sweep import sweep_incomplete
 from pgops.catalog import Catalog, new_backup_id
 from pgops.errors import LostOwnership, PgOpsError, Refused
 from pgops.fleet import BackupPolicy, LocalCopy, Retention
@@ -303,8 +304,28 @@ def test_another_databases_manifest_is_refused(night):
         other.manifest(committed.backup_id)
 
 
-def test_a_lease_that_was_lost_before_verify_ends_it(night):
+def test_a_lease_that_another_run_took_ends_verify(night):
     dumped = night.dump()
     night.lease.release()
+    Lease(night.ledger, night.lease.name, "another run").take()
     with pytest.raises(LostOwnership):
         verify(night.catalog, dumped.backup_id, night.lease)
+
+
+def test_a_lease_that_nobody_took_meanwhile_is_taken_again(night):
+    dumped = night.dump()
+    night.lease.release()
+    assert verify(night.catalog, dumped.backup_id, night.lease).backup_id == dumped.backup_id
+
+
+def test_a_dump_that_another_run_swept_up_cannot_be_committed(night):
+    dumped = night.dump()
+    verified = verify(night.catalog, dumped.backup_id, night.lease)
+    night.lease.release()
+    other = Lease(night.ledger, night.lease.name, "another run")
+    other.take()
+    sweep_incomplete(night.catalog)
+    other.release()
+    with pytest.raises(LostOwnership, match="swept up by another run"):
+        commit(night.catalog, verified, night.ledger, night.lease)
+    assert night.catalog.backups() == []

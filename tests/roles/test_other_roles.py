@@ -50,6 +50,7 @@ def test_the_drill_restores_compares_and_checks_without_superuser(scratch, tmp_p
     rows = scratch.query("pgops_drill", "SET row_security = off; SELECT count(*) FROM secured", "scratch")
     assert rows == [(5,)], "forced row security hides nothing from the comparison"
     assert scratch.query("pgops_drill", "SELECT lo_get(77) = 'large'", "scratch") == [(True,)]
+    assert scratch.query("pgops_drill", "SELECT count(*) FROM pg_largeobject", "scratch") == [(1,)], "pages compare"
     assert scratch.query("pgops_drill", "SELECT 'restored' % 'restore'", "scratch") == [(True,)], "pg_trgm is trusted"
 
     checked = scratch.run("pgops_drill", "pg_amcheck", "--heapallindexed", "scratch")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,19 @@ def test_a_file_damaged_behind_its_back_is_served_damaged(store: S3Server) -> No
     s3.create_bucket(Bucket="bucket")
     s3.put_object(Bucket="bucket", Key="dump", Body=b"whole")
     (store.data / "bucket" / "dump").write_bytes(b"cut")
+    time.sleep(0.5)  # it knows the old size for a tenth of a second
     assert s3.get_object(Bucket="bucket", Key="dump")["Body"].read() == b"cut"
+
+
+def test_idle_it_rests(store: S3Server) -> None:
+    client(store).create_bucket(Bucket="bucket")
+    client(store).put_object(Bucket="bucket", Key="a/b", Body=b"x")
+    client(store).list_objects_v2(Bucket="bucket")
+    process = store.process()
+    assert process is not None
+    before = sum(process.cpu_times()[:2])
+    time.sleep(2)
+    assert sum(process.cpu_times()[:2]) - before < 0.5
 
 
 def test_an_emptied_bucket_stays(store: S3Server) -> None:

@@ -15,7 +15,8 @@ import psycopg2
 import pytest
 
 from pgops.errors import PgOpsError
-from sandbox import account, postgres
+from sandbox import account
+from sandbox import binaries as installations
 from sandbox.account import nobody
 from sandbox.postgres import Binaries, PostgresServer, Standby, pick
 from sandbox.state import free_port
@@ -154,6 +155,6 @@ def test_root_runs_it_as_nobody_where_user_namespaces_are_forbidden(
 def test_a_missing_version_is_refused_with_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PgOpsError, match=r"PostgreSQL 9 is not installed \(installed: .*\d"):
         pick(9)
-    monkeypatch.setattr(postgres, "available", lambda: ())
+    monkeypatch.setattr(installations, "available", lambda: ())
     with pytest.raises(PgOpsError, match=r"There is no PostgreSQL server .*pip install"):
         pick()

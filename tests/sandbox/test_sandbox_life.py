@@ -49,7 +49,7 @@ class Dev:
         dags = folder / "dags"
         dags.mkdir()
         (dags / "trial.py").write_text(TRIAL)
-        (dags / "broken.py").write_text("import a_module_that_nobody_has\n")
+        (dags / "broken.py").write_text("from airflow.sdk import DAG\nimport a_module_that_nobody_has\n")
         kept = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
         self.environment = {
             **kept,

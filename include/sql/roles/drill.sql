@@ -49,3 +49,7 @@ BEGIN
     END IF;
 END
 $$;
+
+-- Restored large objects are compared page by page. Their catalogue is the superuser's in every database; this grant
+-- holds in the databases that are copied from this one.
+GRANT SELECT ON pg_catalog.pg_largeobject TO pgops_drill;

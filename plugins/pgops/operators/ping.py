@@ -5,8 +5,8 @@ from __future__ import annotations
 import urllib.request
 from typing import Any
 
-from airflow.exceptions import AirflowSkipException
 from airflow.sdk import BaseOperator, Variable
+from airflow.sdk.exceptions import AirflowSkipException
 
 from pgops.errors import PgOpsError
 

@@ -36,8 +36,8 @@ def connection(connection_id: str) -> Any:
     Raises:
         Refused: there is none of this id.
     """
-    from airflow.exceptions import AirflowNotFoundException
     from airflow.sdk import Connection
+    from airflow.sdk.exceptions import AirflowNotFoundException
 
     try:
         return Connection.get(connection_id)

@@ -55,7 +55,7 @@ def connect(
     }
     parameters = {"connect_timeout": "10", "keepalives_idle": "30", **dsn.parameters()}
     options = " ".join([parameters.get("options", ""), *(f"-c {name}={value}" for name, value in settings.items())])
-    with explained(f"a session of {application_name}", dsn):
+    with explained(application_name, dsn):
         connection = psycopg2.connect(
             make_dsn(
                 **{

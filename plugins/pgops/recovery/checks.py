@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
+from pgops import units
 from pgops.catalog import Catalog, Manifest
 from pgops.fingerprint import LargeObjects, Table, TableFingerprint, dumped_tables, fingerprint_tables, large_objects
 from pgops.fleet import Canary
 from pgops.include import query, sql_text
 from pgops.postgres import DatabaseError, Dsn, Limits, client_program, connect
 from pgops.processes import Program, ProgramFailed
-from pgops.progress import human_seconds
 
 log = logging.getLogger(__name__)
 
@@ -165,6 +165,6 @@ def _check(name: str, started: float, summary: str, problems: list[str]) -> Chec
     for problem in problems:
         log.error("%s: %s", name, problem)
     if not problems:
-        log.info("%s: %s, in %s", name, summary, human_seconds(seconds))
+        log.info("%s: %s, in %s", name, summary, units.duration(seconds))
     shown = problems[:_NAMED] + ([f"and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else [])
     return Check(name, not problems, seconds, summary, tuple(shown))
