@@ -26,10 +26,10 @@ from pgops.storage.compression import Algorithm
 MANIFEST = "manifest.json"
 DRAFT = "draft.json"
 MANIFEST_VERSION = 1
-_ID = re.compile(r"^(\d{8}T\d{6}Z)-[0-9a-f]{6}$")
+_ID = re.compile(r"^(\d{8}T\d{6}Z)-[0-9a-f]{6}\Z")
 # Every object this project ever writes into a backup's folder; nothing else is ever deleted.
 _KNOWN = re.compile(
-    r"^(manifest\.json|draft\.json|(dump|globals\.sql)(\.zst|\.gz)?(\.\d{3})?|drills/\d{8}T\d{6}Z\.json)$"
+    r"^(manifest\.json|draft\.json|(dump|globals\.sql)(\.zst|\.gz)?(\.\d{3})?|drills/\d{8}T\d{6}Z\.json)\Z"
 )
 
 

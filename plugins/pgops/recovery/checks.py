@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -125,13 +126,16 @@ def run_amcheck(restored: Dsn, jobs: int) -> Check:
     ]
     libpq = {f"PG{name.upper()}": value for name, value in restored.options.items() if name.startswith("ssl")}
     environment = {**restored.environment(f"{APPLICATION}.amcheck"), **libpq}
+    findings: list[str] = []
     try:
-        with Program(argv, where=restored.where, env=environment) as program:
+        with Program(argv, where=restored.where, env=environment, stdout=subprocess.PIPE) as program:
+            findings += (line.decode(errors="replace").rstrip() for line in program.stdout)  # what is corrupt
             program.wait()
     except ProgramFailed as error:
-        if "permission denied" in error.stderr:
-            return Check("amcheck", False, time.monotonic() - started, "not run", skipped=error.stderr[-200:])
-        return _check("amcheck", started, "pg_amcheck", [error.what])
+        errors = [line for line in [*findings, *error.stderr.splitlines()] if "ERROR:" in line or "error:" in line]
+        if errors and all("permission denied" in line for line in errors):
+            return Check("amcheck", False, time.monotonic() - started, "not run", skipped=errors[0].strip())
+        return _check("amcheck", started, "pg_amcheck", findings or [error.what])
     return _check("amcheck", started, "heap and B-tree structure", [])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import tempfile
 import time
@@ -106,8 +105,9 @@ def _run_pg_restore(manifest: Manifest, archive: IO[bytes], target: Dsn, jobs: i
         *("--no-publications", "--no-subscriptions"),
         f"--jobs={jobs}",
         f"--dbname={target.conninfo()}",
-        f"/proc/{os.getpid()}/fd/{archive.fileno()}",
+        # Its own standard input, to be opened by each job: Airflow lets no other process look into the task's files.
+        "/proc/self/fd/0",
     ]
     environment = target.environment("pgops.drill.pg_restore", **_SERVER_SETTINGS)
-    with Program(argv, where=target.where, env=environment) as program:
+    with Program(argv, where=target.where, env=environment, stdin=archive) as program:
         program.wait()
