@@ -14,7 +14,7 @@ from pgops.operators import resources
 from pgops.operators.base import PgOpsOperator
 from pgops.operators.results import from_xcom, to_xcom
 
-# One event for each backup that exists, with the partition key "<database>/<backup_id>". A name and no URI: for a scheme
+# One event for each backup that exists, with the partition key "<database>/<backup_id>". It has no URI: to check one,
 # Airflow loads the handlers of every provider, boto3 among them, whenever a task reads its DAG file.
 PROVEN_BACKUP = Asset("proven_backup")
 
