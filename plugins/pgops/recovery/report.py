@@ -35,7 +35,7 @@ def report(
     rto_limit_seconds: float,
     restored: Restored | None,
     checks: Sequence[Check],
-    missing: Sequence[str],
+    unfinished: Sequence[str],
     ledger: Ledger,
 ) -> DrillReport:
     """Judge a drill and record it beside the manifest and in the ledger.
@@ -47,10 +47,10 @@ def report(
         rto_limit_seconds: the policy's objective for download and restore together.
         restored: None when the restore did not succeed.
         checks: the outcomes there are.
-        missing: names of the steps that did not come to an outcome.
+        unfinished: why steps did not come to an outcome.
         ledger: where it is recorded.
     """
-    failures = [f"{name} did not come to an end" for name in missing]
+    failures = list(unfinished)
     failures += [f"{check.name}: {'; '.join(check.problems)}" for check in checks if check.problems]
     if restored is not None and restored.seconds > rto_limit_seconds:
         failures.append(
