@@ -17,6 +17,7 @@ from pgops.errors import PgOpsError, Refused
 from pgops.postgres import Dsn, client_program
 from pgops.processes import Program
 from pgops.progress import Progress
+from pgops.recovery.archive import note_positions
 from pgops.storage import HashingReader, read_all
 from pgops.storage.compression import DecompressingReader
 
@@ -73,6 +74,7 @@ def _archive_file(catalog: Catalog, manifest: Manifest) -> Iterator[IO[bytes]]:
         )
     with tempfile.TemporaryFile(prefix="pgops-", dir=folder) as file:
         _download(catalog, manifest, file)
+        note_positions(file)
         yield file
 
 
