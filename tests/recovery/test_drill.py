@@ -183,7 +183,8 @@ def test_amcheck_is_skipped_and_not_claimed_where_the_role_may_not(drill):
 def test_a_missed_rto_fails_the_drill(drill):
     verdict = drill.report(Restored(100.0, 40.0, 60.0, 2), rto=60.0)
     assert not verdict.passed
-    assert "RTO missed: 1 min 40 s, allowed are 1 min 00 s" in verdict.failures[0]
+    assert verdict.failures[0].startswith("RTO missed: ")
+    assert drill.report(Restored(59.0, 20.0, 39.0, 2), rto=60.0).passed
 
 
 def test_a_step_that_came_to_no_end_fails_the_drill(drill):
