@@ -74,7 +74,7 @@ with DAG(
         def back_up(database: str, pool: str = fleet.pool(server)) -> None:
             """Back up one database of this server."""
             preflight = PreflightOperator(task_id="preflight", database=database)
-            dump = DumpOperator(task_id="dump", database=database, preflight=preflight.output, pool=pool)
+            dump = DumpOperator(task_id="dump", database=database, pool=pool)
             verify = VerifyOperator(task_id="verify", database=database, dump=dump.output)
             commit = CommitOperator(task_id="commit", database=database, verified=verify.output)
             prune = PruneOperator(task_id="prune", database=database, committed=commit.output)

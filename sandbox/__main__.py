@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     run_parser.add_argument("--conf", type=_json_object, default={}, metavar="JSON", help="the run's params")
     run_parser.add_argument("--approve", action="store_true", help="approve what the run asks for")
     run_parser.add_argument("--timeout", type=_positive, default=RUN_SECONDS, metavar="SECONDS")
+    add("pictures", pictures, "photograph the running sandbox's pages into docs/pictures")
     add("freshness", freshness, "is every newest proven backup young enough? reads the bucket alone")
     bench_parser = add("bench", bench, "run a benchmark; the last line is one JSON object")
     bench_parser.add_argument("name", metavar="NAME")
@@ -137,20 +138,24 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def demo(arguments: argparse.Namespace) -> int:
-    """Start the sandbox, back up the sample fleet and say where to look."""
-    from sandbox.follow import Follower
+    """Start the sandbox, back up the sample fleet, prove it, and say where to look."""
+    from sandbox import demo as shown
     from sandbox.lifecycle import Sandbox
 
     sandbox = Sandbox(arguments.postgres)
     sandbox.up(arguments.scale, _say)
-    outcome = Follower(sandbox.airflow.api(), "nightly_backup", _say).run({}, RUN_SECONDS)
-    _say("--- what was backed up")
-    _say(json.dumps(outcome.result, indent=1, default=str))
-    for line in sandbox.where_to_look():
-        _say(line)
-    _say(f"The run        {sandbox.airflow.url}/dags/nightly_backup/runs/{outcome.run_id}")
-    _say("Stop it with   ./dev down")
-    return 0 if outcome.state == "success" else 1
+    return 0 if shown.demo(sandbox, RUN_SECONDS, _say) else 1
+
+
+def pictures(arguments: argparse.Namespace) -> int:
+    """Photograph what people see."""
+    from sandbox import pictures as camera
+    from sandbox.lifecycle import Sandbox
+
+    sandbox = Sandbox()
+    sandbox.require_up()
+    camera.take(sandbox, PROJECT / "docs" / "pictures", _say)
+    return 0
 
 
 def freshness(arguments: argparse.Namespace) -> int:

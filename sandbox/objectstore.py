@@ -39,6 +39,7 @@ class S3Server:
     """
 
     def __init__(self, root: Path, port: int, access_key: str, secret_key: str) -> None:
+        self.name = "s3"
         self.root = root
         self.port = port
         self.access_key = access_key
@@ -120,7 +121,7 @@ class S3Server:
         return [
             *(rclone(), "serve", "s3", str(self.data), "--addr", f"127.0.0.1:{self.port}"),
             "--vfs-cache-mode=off",  # what was acknowledged lies in the folder, not in a cache
-            "--dir-cache-time=1s",  # soon sees a file changed behind its back; with 0s one request took seconds
+            "--dir-cache-time=100ms",  # soon sees a file changed behind its back; 0 spins for ever in rclone 1.75
             "--no-cleanup",  # an emptied bucket stays a bucket
             "--multipart-streaming-buffer-limit=64M",  # flat memory whatever is uploaded
             "--log-level=NOTICE",

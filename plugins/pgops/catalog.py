@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -25,10 +26,10 @@ from pgops.storage.compression import Algorithm
 MANIFEST = "manifest.json"
 DRAFT = "draft.json"
 MANIFEST_VERSION = 1
-_ID = re.compile(r"^(\d{8}T\d{6}Z)-[0-9a-f]{6}$")
+_ID = re.compile(r"^(\d{8}T\d{6}Z)-[0-9a-f]{6}\Z")
 # Every object this project ever writes into a backup's folder; nothing else is ever deleted.
 _KNOWN = re.compile(
-    r"^(manifest\.json|draft\.json|(dump|globals\.sql)(\.zst|\.gz)?(\.\d{3})?|drills/\d{8}T\d{6}Z\.json)$"
+    r"^(manifest\.json|draft\.json|(dump|globals\.sql)(\.zst|\.gz)?(\.\d{3})?|drills/\d{8}T\d{6}Z\.json)\Z"
 )
 
 
@@ -178,6 +179,24 @@ class Catalog:
             info.key[len(prefix) : -len(suffix)] for info in self.bucket.objects(prefix) if info.key.endswith(suffix)
         )
         return sorted(name for name in names if is_backup_id(name))
+
+    def next_id(self) -> str:
+        """A new id that sorts after every backup there is: two within one second would sort by chance.
+
+        Raises:
+            Refused: this machine's clock is behind the newest backup.
+        """
+        newest = next(reversed(self.backups()), None)
+        while newest and datetime.now(UTC) < time_of(newest) + timedelta(seconds=1):
+            ahead = time_of(newest) - datetime.now(UTC)
+            if ahead > timedelta(minutes=1):
+                raise Refused(
+                    f"The newest backup {newest} lies {ahead} in the future of this worker's clock",
+                    where=self.bucket.where(self.key(newest)),
+                    remedy="Set the clocks of all workers by NTP: ids, retention and freshness go by time",
+                )
+            time.sleep(0.05)
+        return new_backup_id()
 
     def contents(self, backup_id: str) -> tuple[list[str], list[str]]:
         """Full keys in a backup's folder: those this project may have written, and those it cannot name."""

@@ -30,7 +30,10 @@ _BLOCK_BYTES = 8192
 
 @dataclass(frozen=True)
 class Table:
-    """A table that pg_dump dumps. `condition` is an extension's "WHERE ..." for its configuration table, or empty."""
+    """A table that pg_dump dumps. `condition` is an extension's "WHERE ..." for its configuration table, or empty.
+
+    `copy_schema` and `copy_name` say under which table its rows are dumped and compared: nearly always itself.
+    """
 
     oid: int
     schema: str
@@ -38,6 +41,8 @@ class Table:
     bytes: int
     unlogged: bool
     condition: str
+    copy_schema: str
+    copy_name: str
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,7 @@ def fingerprint_tables(
     jobs: int = 2,
     snapshot: str | None = None,
     on_bytes: Callable[[int], None] = lambda count: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> list[TableFingerprint]:
     """Fingerprint tables in `jobs` sessions; large ones in ranges of blocks, so that one table keeps all busy.
 
@@ -101,6 +107,7 @@ def fingerprint_tables(
         jobs: sessions at a time.
         snapshot: from pg_export_snapshot, so that all see what pg_dump sees; None for a database nobody writes to.
         on_bytes: told how many bytes of tables were read.
+        stopped: asked between tables; when it says yes the rest is left out, and the result is of no use.
 
     Raises:
         DatabaseError: the first failure; the other sessions stop.
@@ -108,21 +115,22 @@ def fingerprint_tables(
     pieces: queue.SimpleQueue[_Piece] = queue.SimpleQueue()
     for piece in sorted(_pieces(tables), key=_piece_bytes, reverse=True):
         pieces.put(piece)
-    totals: dict[int, tuple[int, int]] = {table.oid: (0, 0) for table in tables}
+    totals: dict[tuple[str, str], tuple[int, int]] = {(t.copy_schema, t.copy_name): (0, 0) for t in tables}
     guard = threading.Lock()
     failures: list[BaseException] = []
 
     def add(piece: _Piece, rows: int, hash_sum: int) -> None:
         with guard:
-            had_rows, had_hash = totals[piece.table.oid]
-            totals[piece.table.oid] = (had_rows + rows, had_hash + hash_sum)
+            name = (piece.table.copy_schema, piece.table.copy_name)
+            had_rows, had_hash = totals[name]
+            totals[name] = (had_rows + rows, had_hash + hash_sum)
         on_bytes(_piece_bytes(piece))
 
     def work() -> None:
         try:
             limits = Limits(statement=4 * 3600, lock=60, idle_in_transaction=0)
             with connect(dsn, application_name, limits, readonly=True) as connection:
-                _work_through(connection, pieces, snapshot, add, lambda: bool(failures))
+                _work_through(connection, pieces, snapshot, add, lambda: bool(failures) or stopped())
         except BaseException as error:
             failures.append(error)
 
@@ -133,7 +141,7 @@ def fingerprint_tables(
         thread.join()
     if failures:
         raise failures[0]
-    return [TableFingerprint(t.schema, t.name, totals[t.oid][0], str(totals[t.oid][1])) for t in tables]
+    return [TableFingerprint(schema, name, rows, str(total)) for (schema, name), (rows, total) in totals.items()]
 
 
 def _pieces(tables: Iterable[Table]) -> Iterable[_Piece]:

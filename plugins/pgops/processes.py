@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import logging
 import os
 import signal
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
 _STDERR_LINES_KEPT = 40
+_PIPE_BYTES = 1 << 20  # the usual 64 KiB make both ends wait for each other all the time
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 _running: set[Program] = set()
 
@@ -28,6 +30,13 @@ def _die_with_parent() -> None:
     """Run in the child: the kernel kills it when the thread that started it ends (SIGKILL leaves no time to do it)."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _widen(pipe: IO[bytes] | None) -> None:
+    """Let a pipe hold more, where the system allows it."""
+    if pipe is not None and sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 class ProgramFailed(PgOpsError):
@@ -75,6 +84,8 @@ class Program:
             stderr=subprocess.PIPE,
             preexec_fn=_die_with_parent,
         )
+        for pipe in (self._process.stdin, self._process.stdout):
+            _widen(pipe)
         _running.add(self)
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES_KEPT)
         self._reader = threading.Thread(target=self._read_stderr, name=f"{self.name}-stderr", daemon=True)

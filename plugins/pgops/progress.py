@@ -6,27 +6,9 @@ import logging
 import threading
 import time
 
+from pgops import units
+
 log = logging.getLogger(__name__)
-
-
-def human_bytes(count: float) -> str:
-    """12345678 -> '11.8 MiB'."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(count) < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
-
-
-def human_seconds(seconds: float) -> str:
-    """3725 -> '1 h 02 min'."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min"
 
 
 class Progress:
@@ -58,10 +40,10 @@ class Progress:
         """The line as it would be logged now."""
         elapsed = max((now or time.monotonic()) - self._started, 1e-6)
         rate = self.done / elapsed
-        line = f"{self.what}: {human_bytes(self.done)} at {human_bytes(rate)}/s after {human_seconds(elapsed)}"
+        line = f"{self.what}: {units.size(self.done)} at {units.rate(rate)} after {units.duration(elapsed)}"
         if self.total and rate:
             # The total is an estimate: never claim more than 99 percent before the end.
             percent = min(99, int(100 * self.done / self.total))
             left = max(self.total - self.done, 0) / rate
-            line += f", about {percent} % of {human_bytes(self.total)}, ETA {human_seconds(left)}"
+            line += f", about {percent} % of {units.size(self.total)}, ETA {units.duration(left)}"
         return line

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pgops.alerts import units
+from pgops import units
 from pgops.alerts.messages import (
     Alert,
     BackupLine,

@@ -1,14 +1,25 @@
 -- Purpose: the tables whose rows pg_dump dumps: ordinary tables and leaf partitions, logged and unlogged; of
 --          extensions only the configuration tables, with the condition that the extension names. No temporary
---          tables, no foreign tables, no materialized views (they are refreshed at restore).
--- Source: selectDumpableTable, makeTableDataInfo and processExtensionTables in pg_dump.c.
+--          tables, no foreign tables, no materialized views (they are refreshed at restore). copy_schema and copy_name
+--          are the table that pg_dump's COPY names: the root for partitions by hash of an enum, since an enum's hash is
+--          another one in another database and a restored row may belong to another partition.
+-- Source: selectDumpableTable, makeTableDataInfo, processExtensionTables and forcePartitionRootLoad in pg_dump.c.
 -- Privileges: none beyond the catalogs.
+WITH hashed_by_enum AS (
+    SELECT p.partrelid
+      FROM pg_partitioned_table p
+     WHERE EXISTS (SELECT FROM pg_opclass o JOIN pg_am a ON a.oid = o.opcmethod
+                    WHERE o.oid = ANY (p.partclass::oid[]) AND a.amname = 'hash' AND o.opcname = 'enum_ops'
+                      AND o.opcnamespace = 'pg_catalog'::regnamespace)
+)
 SELECT c.oid,
        n.nspname AS schema,
        c.relname AS name,
        coalesce(pg_relation_size(c.oid), 0) AS bytes,
        c.relpersistence = 'u' AS unlogged,
-       coalesce(config.condition, '') AS condition
+       coalesce(config.condition, '') AS condition,
+       coalesce(rn.nspname, n.nspname) AS copy_schema,
+       coalesce(r.relname, c.relname) AS copy_name
   FROM pg_class c
   JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_depend d
@@ -19,6 +30,10 @@ SELECT c.oid,
           CROSS JOIN LATERAL unnest(e.extconfig) WITH ORDINALITY AS member (relation, position)
          WHERE e.oid = d.refobjid AND member.relation = c.oid
        ) config ON true
+  LEFT JOIN pg_class r
+         ON c.relispartition AND r.oid = pg_partition_root(c.oid)
+        AND EXISTS (SELECT FROM pg_partition_ancestors(c.oid) a JOIN hashed_by_enum h ON h.partrelid = a.relid)
+  LEFT JOIN pg_namespace rn ON rn.oid = r.relnamespace
  WHERE c.relkind = 'r'
    AND c.relpersistence <> 't'
    AND n.nspname <> 'information_schema'

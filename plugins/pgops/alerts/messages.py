@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from pgops.alerts import units
+from pgops import units
 from pgops.alerts.blocks import (
     CODE_ROWS_TEXT,
     MESSAGE_BLOCKS,
@@ -129,7 +129,6 @@ class NightlyReport:
     seconds: float
     log_url: str
     pruned: int = 0
-    pruned_bytes: int = 0
     command: str = ""
 
 
@@ -313,7 +312,7 @@ def _nightly_totals(report: NightlyReport, proven: Sequence[BackupLine]) -> str:
     parts = [
         f"*{units.size(stored)}* in *{units.duration(report.seconds)}*",
         f"started {when(report.started_at)}",
-        f"pruned {report.pruned} ({units.size(report.pruned_bytes)})" if report.pruned else "nothing pruned",
+        f"pruned {report.pruned}" if report.pruned else "nothing pruned",
     ]
     proofs = ", ".join(f"{count} × {safe(level, 40)}" for level, count in levels.most_common(5))
     return "  ·  ".join(parts) + (f"\nProof: {proofs}" if proofs else "")

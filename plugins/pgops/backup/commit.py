@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from pgops.backup.verify import Verified
+from pgops import units
+from pgops.backup.verify import Verified, own_draft
 from pgops.catalog import Catalog, Manifest
 from pgops.ledger import Lease, Ledger
-from pgops.progress import human_bytes
 
 log = logging.getLogger(__name__)
 
@@ -42,15 +42,15 @@ def commit(catalog: Catalog, verified: Verified, ledger: Ledger, lease: Lease) -
         log.info("%s exists already: the try before got this far", verified.backup_id)
         manifest = catalog.manifest(verified.backup_id)
     else:
-        lease.renew()
-        draft = catalog.draft(verified.backup_id)
+        lease.keep()
+        draft = own_draft(catalog, verified.backup_id)
         manifest = draft.manifest.with_verification(verified.verification, verified.notes)
         catalog.write_manifest(manifest)
     ledger.record_backup(_facts(manifest))
     lease.release()
     previous = catalog.manifest(before[-1]).bytes if before else 0
     log.info(
-        "%s exists: %s, verified to %s", manifest.backup_id, human_bytes(manifest.bytes), verified.verification.level
+        "%s exists: %s, verified to %s", manifest.backup_id, units.size(manifest.bytes), verified.verification.level
     )
     return Committed(
         database=manifest.database,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,18 +21,19 @@ from typing import Any
 
 from psycopg2.extensions import connection as Connection
 
+from pgops import units
 from pgops.backup.local_copy import copying_to
-from pgops.backup.source import APPLICATION, Source
+from pgops.backup.source import APPLICATION, Source, unlogged_note
 from pgops.backup.sweep import sweep_incomplete
-from pgops.catalog import Catalog, CatalogObject, Compression, Draft, Manifest, new_backup_id
+from pgops.catalog import Catalog, CatalogObject, Compression, Draft, Manifest, time_of
 from pgops.errors import PgOpsError, Refused
 from pgops.fingerprint import LargeObjects, Table, TableFingerprint, dumped_tables, fingerprint_tables, large_objects
 from pgops.fleet import BackupPolicy
 from pgops.include import sql_text
 from pgops.ledger import Lease, held_lease
-from pgops.postgres import DatabaseError, Limits, client_program, connect
+from pgops.postgres import DatabaseError, Limits, cancel_all, client_program, connect
 from pgops.processes import Program, ProgramFailed
-from pgops.progress import Progress, human_bytes, human_seconds
+from pgops.progress import Progress
 from pgops.storage import Reader, StoredObject
 from pgops.storage.compression import SUFFIX, CompressingReader
 
@@ -62,6 +64,7 @@ class _Snapshot:
     tables: list[Table]
     contents: tuple[CatalogObject, ...]
     extensions: dict[str, str]
+    notes: tuple[str, ...]
 
 
 def dump(
@@ -78,7 +81,7 @@ def dump(
     Args:
         found: servers to try in order. Only a conflict with recovery, which a standby may always have, leads to the
             next one.
-        notes: what preflight found worth telling; they go into the manifest.
+        notes: why a preferred standby is not among them; they go into the manifest.
         lease: taken here and kept for verify and commit; given back when the dump fails.
         fingerprint: False only in benchmarks, to measure what fingerprints cost.
 
@@ -111,12 +114,19 @@ def _dump_from(
     catalog: Catalog,
     fingerprint: bool,
 ) -> Dump:
-    started_at, started = datetime.now(UTC), time.monotonic()
-    backup_id = new_backup_id(started_at)
+    backup_id = catalog.next_id()
+    started_at, started = time_of(backup_id), time.monotonic()
     log.info("dumping %s from its %s %s as %s", database, source.role, source.dsn.where, backup_id)
+    failed = threading.Event()
     with _snapshot(source) as snapshot, ThreadPoolExecutor(1, "fingerprint") as beside:
-        prints = beside.submit(_fingerprints, source, snapshot, policy.fingerprint_jobs if fingerprint else 0)
-        objects, raw_bytes, copy_notes = _stream_dump(source, snapshot, backup_id, policy, catalog, prints)
+        jobs = policy.fingerprint_jobs if fingerprint else 0
+        prints = beside.submit(_fingerprints, source, snapshot, jobs, failed)
+        try:
+            objects, raw_bytes, copy_notes = _stream_dump(source, snapshot, backup_id, policy, catalog, prints)
+        except BaseException:
+            failed.set()  # else the failure would be known only when the last table was read
+            cancel_all()
+            raise
         tables, lobs = prints.result()
     roles = _stream_globals(source, backup_id, policy, catalog)
     seconds = time.monotonic() - started
@@ -139,7 +149,7 @@ def _dump_from(
         tables=tuple(tables),
         large_objects=lobs,
         extensions=snapshot.extensions,
-        notes=(*notes, *copy_notes),
+        notes=(*notes, *snapshot.notes, *copy_notes),
     )
     catalog.write_draft(Draft(manifest, snapshot.contents))
     log.info(
@@ -147,9 +157,9 @@ def _dump_from(
         database,
         len(tables),
         manifest.rows,
-        human_bytes(manifest.bytes),
-        human_bytes(raw_bytes),
-        human_seconds(seconds),
+        units.size(manifest.bytes),
+        units.size(raw_bytes),
+        units.duration(seconds),
     )
     return Dump(
         database=database,
@@ -180,17 +190,19 @@ def _snapshot(source: Source) -> Iterator[_Snapshot]:
         cursor.execute("SELECT pg_export_snapshot()")
         (snapshot_id,) = cursor.fetchone() or ("",)
         tables = dumped_tables(connection)
-        if source.role == "standby":
-            tables = [table for table in tables if not table.unlogged]
+        unlogged = [table for table in tables if table.unlogged] if source.role == "standby" else []
+        tables = [table for table in tables if table not in unlogged]
         cursor.execute(sql_text("backup/contents.sql"))
         contents = tuple(CatalogObject(*row) for row in cursor.fetchall())
         cursor.execute(sql_text("backup/extensions.sql"))
         extensions: dict[str, str] = dict(cursor.fetchall())
-        yield _Snapshot(snapshot_id, connection, tables, contents, extensions)
+        yield _Snapshot(snapshot_id, connection, tables, contents, extensions, unlogged_note(unlogged))
         cursor.execute("COMMIT")
 
 
-def _fingerprints(source: Source, snapshot: _Snapshot, jobs: int) -> tuple[list[TableFingerprint], LargeObjects]:
+def _fingerprints(
+    source: Source, snapshot: _Snapshot, jobs: int, failed: threading.Event
+) -> tuple[list[TableFingerprint], LargeObjects]:
     if not jobs:
         return [], LargeObjects()
     tables = fingerprint_tables(
@@ -199,7 +211,10 @@ def _fingerprints(source: Source, snapshot: _Snapshot, jobs: int) -> tuple[list[
         application_name=f"{APPLICATION}.fingerprint",
         jobs=jobs,
         snapshot=snapshot.id,
+        stopped=failed.is_set,
     )
+    if failed.is_set():
+        return tables, LargeObjects()
     # The snapshot's own session is free now, and sees what the others saw.
     return tables, large_objects(snapshot.connection)
 

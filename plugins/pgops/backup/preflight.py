@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pgops.backup.source import APPLICATION, Source
+from pgops.backup.source import APPLICATION, Source, unlogged_note
 from pgops.errors import Refused
 from pgops.fingerprint import dumped_tables
 from pgops.include import sql_text
@@ -55,9 +55,7 @@ def preflight(database: str, found: list[Source], notes: list[str], bucket: Buck
         )
     bucket.probe()
     lease.refuse_if_taken()
-    if source.role == "standby" and any(table.unlogged for table in tables):
-        unlogged = ", ".join(f"{table.schema}.{table.name}" for table in tables if table.unlogged)
-        notes = [*notes, f"taken from the standby: the rows of unlogged tables are absent ({unlogged})"]
+    unlogged = [table for table in tables if table.unlogged] if source.role == "standby" else []
     return Preflight(
         database=database,
         taken_from=source.role,
@@ -65,7 +63,7 @@ def preflight(database: str, found: list[Source], notes: list[str], bucket: Buck
         bytes=source.facts.bytes,
         tables=len(tables),
         pg_dump=str(program),
-        notes=tuple(notes),
+        notes=(*notes, *unlogged_note(unlogged)),
     )
 
 

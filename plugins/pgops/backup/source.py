@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from psycopg2.extensions import connection as Connection
 from psycopg2.extras import RealDictCursor
 
 from pgops.errors import PgOpsError, Refused
+from pgops.fingerprint import Table
 from pgops.fleet import BackupPolicy
 from pgops.include import sql_text
 from pgops.postgres import Dsn, Limits, connect
@@ -68,6 +70,12 @@ def sources(primary: Dsn, standby: Dsn | None, policy: BackupPolicy) -> tuple[li
             notes.append(f"dumped from the primary, since the standby cannot be used: {error.what}")
     found.append(_primary(primary))
     return found, notes
+
+
+def unlogged_note(tables: Sequence[Table]) -> tuple[str, ...]:
+    """What a reader of a standby's backup must know about its unlogged tables."""
+    names = ", ".join(f"{table.schema}.{table.name}" for table in tables)
+    return (f"taken from the standby: the rows of unlogged tables are absent ({names})",) if tables else ()
 
 
 def _primary(dsn: Dsn) -> Source:

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO
 
+from pgops import units
 from pgops.catalog import Catalog, CatalogObject, Draft, Manifest, Verification
-from pgops.errors import PgOpsError
+from pgops.errors import LostOwnership, PgOpsError
 from pgops.ledger import Lease, held_lease
 from pgops.postgres import client_program
 from pgops.processes import Program, ProgramFailed
-from pgops.progress import Progress, human_seconds
-from pgops.storage import HashingReader, Reader, StoredObject
+from pgops.progress import Progress
+from pgops.storage import HashingReader, NotThere, Reader, StoredObject
 from pgops.storage.compression import DecompressingReader, NotDecodable
 from pgops.storage.streams import CHUNK
 
@@ -66,10 +67,26 @@ def verify(catalog: Catalog, backup_id: str, lease: Lease) -> Verified:
         NotProven: it is damaged or incomplete.
         LostOwnership: another run took over.
     """
-    lease.renew()
+    lease.keep()
     with held_lease(lease):
-        draft = catalog.draft(backup_id)
+        draft = own_draft(catalog, backup_id)
         return verify_draft(catalog, draft)
+
+
+def own_draft(catalog: Catalog, backup_id: str) -> Draft:
+    """The draft of this run's dump.
+
+    Raises:
+        LostOwnership: it is gone: another run held the lease meanwhile and swept it up.
+    """
+    try:
+        return catalog.draft(backup_id)
+    except NotThere as error:
+        raise LostOwnership(
+            f"The dump {backup_id} was swept up by another run",
+            where=catalog.bucket.where(catalog.key(backup_id)),
+            remedy="Nothing to do if that run made a backup; else clear the dump task",
+        ) from error
 
 
 def verify_draft(catalog: Catalog, draft: Draft) -> Verified:
@@ -82,7 +99,7 @@ def verify_draft(catalog: Catalog, draft: Draft) -> Verified:
     _compare_rows(archive.rows, manifest, where)
     _read_globals(catalog, manifest, where)
     seconds = time.monotonic() - started
-    log.info("proved %s to level %s in %s", manifest.backup_id, LEVEL, human_seconds(seconds))
+    log.info("proved %s to level %s in %s", manifest.backup_id, LEVEL, units.duration(seconds))
     return Verified(
         database=manifest.database,
         backup_id=manifest.backup_id,

@@ -1,6 +1,6 @@
 """Which databases there are, and the policy of each: include/fleet.yaml as validated objects."""
 
-from pgops.fleet.loader import FleetProblem, fleet_file, load_fleet
+from pgops.fleet.loader import fleet_file, load_fleet
 from pgops.fleet.models import (
     BackupPolicy,
     Canary,
@@ -12,6 +12,7 @@ from pgops.fleet.models import (
     Server,
     Settings,
 )
+from pgops.fleet.problems import FleetProblem
 
 __all__ = [
     "BackupPolicy",

@@ -10,33 +10,17 @@ import difflib
 import os
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pgops.errors import Refused
 from pgops.fleet.models import BackupPolicy, Database, DrillPolicy, Fleet, Server, Settings
+from pgops.fleet.problems import FleetProblem
 from pgops.include import include_folder
 
 _Entry = TypeVar("_Entry", bound=BaseModel)
-
-
-@dataclass(frozen=True)
-class FleetProblem:
-    """Something wrong in the fleet file. `database` is None when it concerns the whole file."""
-
-    database: str | None
-    file: str
-    key: str
-    what: str
-    remedy: str
-
-    def refusal(self) -> Refused:
-        """The problem as the error that people read."""
-        return Refused(self.what, where=f"{self.file}, {self.key}", remedy=self.remedy)
 
 
 def fleet_file() -> Path:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import zoneinfo
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from pgops.errors import Refused
-
-if TYPE_CHECKING:
-    from pgops.fleet.loader import FleetProblem
+from pgops.fleet.problems import FleetProblem
 
 # Names become parts of object keys and of Airflow task labels.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]

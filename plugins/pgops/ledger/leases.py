@@ -58,18 +58,30 @@ class Lease:
             retry=True,
         )
 
+    def keep(self) -> None:
+        """Take it again for the next step of the same run, also after it ran out or was given back.
+
+        Raises:
+            LostOwnership: somebody else has it now.
+        """
+        if not self.ledger.rows("take_lease", name=self.name, owner=self.owner, seconds=self.seconds):
+            raise self._lost()
+
     def renew(self) -> None:
-        """Prolong it.
+        """Prolong it while it is held.
 
         Raises:
             LostOwnership: somebody else took it after it ran out.
         """
         if not self.ledger.rows("renew_lease", name=self.name, owner=self.owner, seconds=self.seconds):
-            raise LostOwnership(
-                f"{self.owner} no longer owns this database's backups",
-                where=f"lease {self.name} in the ledger {self.ledger.dsn.where}",
-                remedy="Nothing to do: another run took over and this run's work does not count",
-            )
+            raise self._lost()
+
+    def _lost(self) -> LostOwnership:
+        return LostOwnership(
+            f"{self.owner} no longer owns this database's backups",
+            where=f"lease {self.name} in the ledger {self.ledger.dsn.where}",
+            remedy="Nothing to do: another run took over and this run's work does not count",
+        )
 
     def release(self) -> None:
         """Give it back; harmless when it is lost."""
@@ -77,10 +89,14 @@ class Lease:
 
 
 @contextmanager
-def held_lease(lease: Lease) -> Iterator[Lease]:
-    """Hold a lease that is renewed in the background; after a failure it is given back, after success it is kept.
+def held_lease(lease: Lease, *, release_on_failure: bool = True) -> Iterator[Lease]:
+    """Hold a lease that is renewed in the background.
 
-    Success keeps it because the run's next task goes on with the same owner; the last one releases it.
+    After success it is kept, because the run's next task goes on with the same owner; the last one releases it.
+
+    Args:
+        lease: taken here.
+        release_on_failure: give it back when the block fails; not where steps of one run work side by side.
     """
     lease.take()
     done = threading.Event()
@@ -100,6 +116,9 @@ def held_lease(lease: Lease) -> Iterator[Lease]:
     try:
         yield lease
     except BaseException:
+        done.set()
+        if not release_on_failure:
+            raise
         with contextlib.suppress(PgOpsError):  # it runs out by itself, and must not hide what happened
             lease.release()
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowSkipException
@@ -14,9 +14,20 @@ from pgops.operators import resources
 from pgops.operators.base import PgOpsOperator
 from pgops.operators.results import from_xcom, to_xcom
 
-# One event for each backup that exists, with the partition key "<database>/<backup_id>". It has no URI: to check one,
-# Airflow loads the handlers of every provider, boto3 among them, whenever a task reads its DAG file.
+if TYPE_CHECKING:
+    from pgops.backup import Source
+
+# One event for each backup that exists, with the partition key "<database>/<backup_id>". A name and no URI: for a
+# URI Airflow loads the handlers of every provider, boto3 among them, whenever a task reads its DAG file.
 PROVEN_BACKUP = Asset("proven_backup")
+
+
+def _sources(database: Database) -> tuple[list[Source], list[str]]:
+    """Where to dump from, in order, and why not from a preferred standby."""
+    from pgops.backup import sources
+
+    standby = resources.dsn(database.standby_connection) if database.standby_connection else None
+    return sources(resources.dsn(database.connection), standby, database.backup)
 
 
 class PreflightOperator(PgOpsOperator):
@@ -24,12 +35,11 @@ class PreflightOperator(PgOpsOperator):
 
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return a Preflight."""
-        from pgops.backup import preflight, sources
+        from pgops.backup import preflight
 
         settings = fleet.checked_settings()
         lease = resources.backup_lease(settings, database.name, context)
-        standby = resources.dsn(database.standby_connection) if database.standby_connection else None
-        found, notes = sources(resources.dsn(database.connection), standby, database.backup)
+        found, notes = _sources(database)
         return to_xcom(preflight(database.name, found, notes, resources.bucket(settings), lease))
 
     def execute(self, context: Any) -> Any:
@@ -41,26 +51,14 @@ class PreflightOperator(PgOpsOperator):
 
 
 class DumpOperator(PgOpsOperator):
-    """Dumps and fingerprints one snapshot of the database into the bucket.
-
-    Args:
-        preflight: the PreflightOperator's result.
-    """
-
-    template_fields: Sequence[str] = ("database", "preflight")
-
-    def __init__(self, *, preflight: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.preflight = preflight
+    """Dumps and fingerprints one snapshot of the database into the bucket."""
 
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return a Dump."""
-        from pgops.backup import dump, sources
+        from pgops.backup import dump
 
         settings = fleet.checked_settings()
-        standby = resources.dsn(database.standby_connection) if database.standby_connection else None
-        found, notes = sources(resources.dsn(database.connection), standby, database.backup)
-        notes = list(dict.fromkeys([*self.preflight["notes"], *notes]))
+        found, notes = _sources(database)
         catalog = resources.catalog(settings, database.name)
         lease = resources.backup_lease(settings, database.name, context)
         return to_xcom(dump(database.name, found, tuple(notes), database.backup, catalog, lease))

@@ -70,7 +70,8 @@ class _OnScratch(PgOpsOperator):
         scratch = from_xcom(Scratch, self.scratch)
         server = resources.drill_server(database)
         assert database.drill is not None  # drill_server refuses without
-        with held_lease(resources.drill_lease(fleet.checked_settings(), database.name, context)):
+        lease = resources.drill_lease(fleet.checked_settings(), database.name, context)
+        with held_lease(lease, release_on_failure=False):
             return self.step(context, fleet, scratch, server.on(scratch.dbname), database.drill)
 
     @abstractmethod

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 
+from pgops.errors import PgOpsError
 from pgops.fleet import Settings, load_fleet
 from pgops.operators.alerting import record_run, tell_slack
+from pgops.operators.base import FailedForGood
 
 if TYPE_CHECKING:
     from pgops.alerts.messages import BackupLine
@@ -42,7 +44,10 @@ class NightlyReportOperator(BaseOperator):
         """Return what the run came to, per database."""
         from pgops.alerts.messages import NightlyReport, nightly_message, run_command
 
-        settings = load_fleet().checked_settings()
+        try:
+            settings = load_fleet().checked_settings()
+        except PgOpsError as error:
+            raise FailedForGood(error) from error
         states = context["ti"].get_task_states(dag_id=context["dag"].dag_id, run_ids=[context["run_id"]])
         states = states.get(context["run_id"], states)
         outcomes: dict[str, dict[str, Any]] = {}
@@ -116,7 +121,7 @@ def _line(name: str, outcome: Mapping[str, Any]) -> BackupLine:
         seconds=seconds or None,
         throughput=backup["raw_bytes"] / backup["seconds"] if backup.get("seconds") else None,
         change=backup.get("change"),
-        verification=backup.get("level", ""),
+        verification=f"{backup['level']} read back: hash, contents, rows" if backup else "",
         error=outcome["error"],
         notes=tuple(backup.get("notes", ())),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +11,13 @@ from dataclasses import dataclass
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
+from pgops import units
 from pgops.catalog import Catalog, Manifest
 from pgops.fingerprint import LargeObjects, Table, TableFingerprint, dumped_tables, fingerprint_tables, large_objects
 from pgops.fleet import Canary
 from pgops.include import query, sql_text
 from pgops.postgres import DatabaseError, Dsn, Limits, client_program, connect
 from pgops.processes import Program, ProgramFailed
-from pgops.progress import human_seconds
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,8 @@ def _different_tables(manifest: Manifest, tables: Sequence[Table], found: Sequen
     problems += [
         f"{table.schema}.{table.name} was not in the source"
         for table in tables
-        if (table.schema, table.name) not in expected and not (table.unlogged and manifest.taken_from == "standby")
+        if (table.copy_schema, table.copy_name) not in expected
+        and not (table.unlogged and manifest.taken_from == "standby")
     ]
     return problems
 
@@ -124,13 +126,16 @@ def run_amcheck(restored: Dsn, jobs: int) -> Check:
     ]
     libpq = {f"PG{name.upper()}": value for name, value in restored.options.items() if name.startswith("ssl")}
     environment = {**restored.environment(f"{APPLICATION}.amcheck"), **libpq}
+    findings: list[str] = []
     try:
-        with Program(argv, where=restored.where, env=environment) as program:
+        with Program(argv, where=restored.where, env=environment, stdout=subprocess.PIPE) as program:
+            findings += (line.decode(errors="replace").rstrip() for line in program.stdout)  # what is corrupt
             program.wait()
     except ProgramFailed as error:
-        if "permission denied" in error.stderr:
-            return Check("amcheck", False, time.monotonic() - started, "not run", skipped=error.stderr[-200:])
-        return _check("amcheck", started, "pg_amcheck", [error.what])
+        errors = [line for line in [*findings, *error.stderr.splitlines()] if "ERROR:" in line or "error:" in line]
+        if errors and all("permission denied" in line for line in errors):
+            return Check("amcheck", False, time.monotonic() - started, "not run", skipped=errors[0].strip())
+        return _check("amcheck", started, "pg_amcheck", findings or [error.what])
     return _check("amcheck", started, "heap and B-tree structure", [])
 
 
@@ -160,6 +165,6 @@ def _check(name: str, started: float, summary: str, problems: list[str]) -> Chec
     for problem in problems:
         log.error("%s: %s", name, problem)
     if not problems:
-        log.info("%s: %s, in %s", name, summary, human_seconds(seconds))
+        log.info("%s: %s, in %s", name, summary, units.duration(seconds))
     shown = problems[:_NAMED] + ([f"and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else [])
     return Check(name, not problems, seconds, summary, tuple(shown))

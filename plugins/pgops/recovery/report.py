@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
+from pgops import units
 from pgops.catalog import Catalog
 from pgops.ledger import Ledger
-from pgops.progress import human_seconds
 from pgops.recovery.checks import Check
 from pgops.recovery.restore import Restored
 
@@ -54,7 +54,7 @@ def report(
     failures += [f"{check.name}: {'; '.join(check.problems)}" for check in checks if check.problems]
     if restored is not None and restored.seconds > rto_limit_seconds:
         failures.append(
-            f"RTO missed: {human_seconds(restored.seconds)}, allowed are {human_seconds(rto_limit_seconds)}"
+            f"RTO missed: {units.duration(restored.seconds)}, allowed are {units.duration(rto_limit_seconds)}"
         )
     finished_at = datetime.now(UTC)
     verdict = DrillReport(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import tempfile
 import time
@@ -12,11 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
+from pgops import units
 from pgops.catalog import Catalog, Manifest
 from pgops.errors import PgOpsError, Refused
 from pgops.postgres import Dsn, client_program
 from pgops.processes import Program
-from pgops.progress import Progress, human_bytes, human_seconds
+from pgops.progress import Progress
+from pgops.recovery.archive import note_positions
 from pgops.storage import HashingReader, read_all
 from pgops.storage.compression import DecompressingReader
 
@@ -56,7 +57,7 @@ def restore(catalog: Catalog, backup_id: str, target: Dsn, jobs: int) -> Restore
         downloaded = time.monotonic()
         _run_pg_restore(manifest, archive, target, jobs)
     ended = time.monotonic()
-    log.info("restored %s in %s with %s jobs", backup_id, human_seconds(ended - started), jobs)
+    log.info("restored %s in %s with %s jobs", backup_id, units.duration(ended - started), jobs)
     return Restored(ended - started, downloaded - started, ended - downloaded, jobs)
 
 
@@ -67,12 +68,13 @@ def _archive_file(catalog: Catalog, manifest: Manifest) -> Iterator[IO[bytes]]:
     free = shutil.disk_usage(folder).free
     if free < manifest.raw_bytes * 1.02:
         raise Refused(
-            f"The dump needs {human_bytes(manifest.raw_bytes)}, free are {human_bytes(free)}",
+            f"The dump needs {units.size(manifest.raw_bytes)}, free are {units.size(free)}",
             where=f"{folder} on the worker",
             remedy="Free space, or point TMPDIR of the workers to a larger disk",
         )
     with tempfile.TemporaryFile(prefix="pgops-", dir=folder) as file:
         _download(catalog, manifest, file)
+        note_positions(file)
         yield file
 
 
@@ -105,8 +107,9 @@ def _run_pg_restore(manifest: Manifest, archive: IO[bytes], target: Dsn, jobs: i
         *("--no-publications", "--no-subscriptions"),
         f"--jobs={jobs}",
         f"--dbname={target.conninfo()}",
-        f"/proc/{os.getpid()}/fd/{archive.fileno()}",
+        # Its own standard input, to be opened by each job: Airflow lets no other process look into the task's files.
+        "/proc/self/fd/0",
     ]
     environment = target.environment("pgops.drill.pg_restore", **_SERVER_SETTINGS)
-    with Program(argv, where=target.where, env=environment) as program:
+    with Program(argv, where=target.where, env=environment, stdin=archive) as program:
         program.wait()

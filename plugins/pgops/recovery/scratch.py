@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import dataclass
 
@@ -35,8 +36,9 @@ class Scratch:
 
 
 def scratch_name(database: str) -> str:
-    """The scratch database's name, within PostgreSQL's 63 bytes."""
-    return (_PREFIX + database)[:63]
+    """The scratch database's name, within PostgreSQL's 63 bytes and another one for every database."""
+    name = _PREFIX + database
+    return name if len(name) <= 63 else f"{name[:54]}_{hashlib.sha256(database.encode()).hexdigest()[:8]}"
 
 
 def chosen_backup(catalog: Catalog, wanted: str) -> str:

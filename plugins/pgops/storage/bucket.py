@@ -120,7 +120,7 @@ class Bucket:
             reader = HashingReader(stream, self._object_bytes)
             with explained("uploading", self.where(part_key)), create_transfer_manager(self.client, config) as manager:
                 body = _UntilFailed(reader)
-                body.transfer = manager.upload(body, self.name, part_key, extra_args=extra)
+                body.transfer = manager.upload(body, self.name, part_key, extra_args=extra)  # type: ignore[arg-type]
                 body.transfer.result()
             stored.append(StoredObject(part_key, reader.bytes, reader.sha256))
         return tuple(stored)
