@@ -30,7 +30,11 @@ _BLOCK_BYTES = 8192
 
 @dataclass(frozen=True)
 class Table:
-    """A table that pg_dump dumps. `condition` is an extension's "WHERE ..." for its configuration table, or empty."""
+    """A table that pg_dump dumps.
+
+    `condition` is an extension's "WHERE ..." for its configuration table, or empty; `columns` are those that are
+    dumped, sorted by name; `loaded_as` is the schema and name of the table that its rows are restored into.
+    """
 
     oid: int
     schema: str
@@ -38,6 +42,8 @@ class Table:
     bytes: int
     unlogged: bool
     condition: str
+    columns: tuple[str, ...]
+    loaded_as: tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,10 @@ def dumped_tables(connection: Connection) -> list[Table]:
     """The tables whose rows pg_dump dumps from this database."""
     with connection.cursor() as cursor:
         cursor.execute(sql_text("fingerprint/tables.sql"))
-        return [Table(*row) for row in cursor.fetchall()]
+        return [
+            Table(*facts, columns=tuple(columns), loaded_as=(schema, name))
+            for *facts, columns, schema, name in cursor.fetchall()
+        ]
 
 
 def large_objects(connection: Connection) -> LargeObjects:
@@ -135,7 +144,11 @@ def fingerprint_tables(
         thread.join()
     if failures:
         raise failures[0]
-    return [TableFingerprint(t.schema, t.name, totals[t.oid][0], str(totals[t.oid][1])) for t in tables]
+    loaded: dict[tuple[str, str], tuple[int, int]] = {}
+    for table in tables:
+        rows, hash_sum = loaded.get(table.loaded_as, (0, 0))
+        loaded[table.loaded_as] = (rows + totals[table.oid][0], hash_sum + totals[table.oid][1])
+    return [TableFingerprint(schema, name, rows, str(hash_sum)) for (schema, name), (rows, hash_sum) in loaded.items()]
 
 
 def _pieces(tables: Iterable[Table]) -> Iterable[_Piece]:
@@ -189,4 +202,5 @@ def _statement(piece: _Piece) -> sql.Composed:
             bounds.append(sql.SQL("ctid < {}").format(sql.Literal(f"({piece.end_block},0)")))
         condition = sql.SQL("WHERE ") + sql.SQL(" AND ").join(bounds)
     table = sql.Identifier(piece.table.schema, piece.table.name)
-    return query("fingerprint/table.sql", table=table, condition=condition)
+    columns = sql.SQL(", ").join(map(sql.Identifier, piece.table.columns))
+    return query("fingerprint/table.sql", columns=columns, table=table, condition=condition)

@@ -69,7 +69,7 @@ def _different_tables(manifest: Manifest, tables: Sequence[Table], found: Sequen
     problems += [
         f"{table.schema}.{table.name} was not in the source"
         for table in tables
-        if (table.schema, table.name) not in expected and not (table.unlogged and manifest.taken_from == "standby")
+        if table.loaded_as not in expected and not (table.unlogged and manifest.taken_from == "standby")
     ]
     return problems
 
