@@ -132,7 +132,7 @@ def fingerprint_tables(
     def work() -> None:
         try:
             limits = Limits(statement=4 * 3600, lock=60, idle_in_transaction=0)
-            with connect(dsn, application_name, limits, readonly=True) as connection:
+            with connect(dsn, application_name, limits, readonly=True, system_names=True) as connection:
                 _work_through(connection, pieces, snapshot, add, lambda: bool(failures) or stopped())
         except BaseException as error:
             failures.append(error)

@@ -40,7 +40,8 @@ def compare(catalog: Catalog, backup_id: str, restored: Dsn, jobs: int) -> Check
     """Compare all contents with the fingerprints that were taken in the snapshot of the dump."""
     started = time.monotonic()
     manifest = catalog.manifest(backup_id)
-    with connect(restored, APPLICATION, Limits(statement=3600), readonly=True) as connection:
+    limits = Limits(statement=3600)
+    with connect(restored, APPLICATION, limits, readonly=True, system_names=True) as connection:
         tables = dumped_tables(connection)
         found = fingerprint_tables(restored, tables, application_name=f"{APPLICATION}.compare", jobs=jobs)
         problems = [

@@ -70,7 +70,7 @@ def prepare_scratch(catalog: Catalog, backup_id: str, server: Dsn, lease: Lease)
     """
     manifest = catalog.manifest(backup_id)
     dbname = scratch_name(catalog.database)
-    with connect(server, APPLICATION, Limits(statement=600, lock=60)) as connection:
+    with connect(server, APPLICATION, Limits(statement=600, lock=60), system_names=True) as connection:
         with connection.cursor(cursor_factory=RealDictCursor) as cursor:
             cursor.execute(sql_text("recovery/server.sql"))
             facts = cursor.fetchone()
