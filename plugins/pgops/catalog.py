@@ -236,6 +236,18 @@ class Catalog:
             )
         return manifest
 
+    def missing(self, manifest: Manifest) -> list[str]:
+        """Keys of a manifest's objects that are not there, or not as long as they were written; reads none."""
+        gone = []
+        for stored in (*manifest.objects, *manifest.globals):
+            key = self.key(manifest.backup_id, stored.key)
+            try:
+                if self.bucket.head(key)["ContentLength"] != stored.bytes:
+                    gone.append(key)
+            except NotThere:
+                gone.append(key)
+        return gone
+
     def newest(self) -> Manifest | None:
         """The newest backup that exists; None if there is none."""
         backups = self.backups()
