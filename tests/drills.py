@@ -6,24 +6,20 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from psycopg2 import sql
-
-from pgops.postgres import Dsn, connect
-from pgops.recovery import Check, compare, restore
-from tests.nights import Night
+from pgops.postgres import Dsn
+from pgops.recovery import Check, compare, make_empty, restore
+from tests.nights import Night, execute
 
 
 @contextmanager
 def scratch_database(dsn: Dsn) -> Iterator[Dsn]:
     """An empty database on the same server."""
     scratch = dsn.on(f"scratch_{secrets.token_hex(4)}")
-    name = sql.Identifier(scratch.dbname)
-    with connect(dsn.on("postgres"), "the.tests") as connection, connection.cursor() as cursor:
-        cursor.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
-        try:
-            yield scratch
-        finally:
-            cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+    make_empty(dsn.on("postgres"), scratch.dbname)
+    try:
+        yield scratch
+    finally:
+        execute(dsn.on("postgres"), f'DROP DATABASE "{scratch.dbname}" WITH (FORCE)')
 
 
 def drilled(night: Night) -> Check:

@@ -88,8 +88,9 @@ class RestoreOperator(_OnScratch):
         self, context: Mapping[str, Any], fleet: Fleet, scratch: Scratch, restored: Dsn, policy: DrillPolicy
     ) -> dict[str, Any]:
         """Return a Restored."""
-        from pgops.recovery import restore
+        from pgops.recovery import make_empty, restore
 
+        make_empty(resources.drill_server(fleet.database(scratch.database)), scratch.dbname)  # another try begins anew
         catalog = resources.catalog(fleet.checked_settings(), scratch.database)
         return to_xcom(restore(catalog, scratch.backup_id, restored, policy.jobs))
 

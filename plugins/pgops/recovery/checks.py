@@ -108,7 +108,9 @@ def run_amcheck(restored: Dsn, jobs: int) -> Check:
     started = time.monotonic()
     try:
         with connect(restored, APPLICATION) as connection, connection.cursor() as cursor:
-            cursor.execute("CREATE EXTENSION IF NOT EXISTS amcheck")
+            cursor.execute("SELECT FROM pg_extension WHERE extname = 'amcheck'")
+            if cursor.fetchone() is None:  # make_empty could not install it; say why
+                cursor.execute("CREATE EXTENSION amcheck")
             server_version = connection.server_version
     except DatabaseError as error:
         if error.sqlstate in ("42501", "0A000", "58P01"):

@@ -12,7 +12,7 @@ from pgops.catalog import Catalog
 from pgops.errors import Refused
 from pgops.include import query, sql_text
 from pgops.ledger import Lease
-from pgops.postgres import Dsn, Limits, connect
+from pgops.postgres import DatabaseError, Dsn, Limits, connect
 
 log = logging.getLogger(__name__)
 
@@ -95,11 +95,25 @@ def prepare_scratch(catalog: Catalog, backup_id: str, server: Dsn, lease: Lease)
                 remedy="Install their packages on the server for drills",
             )
         lease.take()
+    make_empty(server, dbname)
+    log.info("restoring %s into %s on %s", backup_id, dbname, server.where)
+    return Scratch(catalog.database, backup_id, dbname, manifest.raw_bytes, len(manifest.tables), manifest.notes)
+
+
+def make_empty(server: Dsn, dbname: str) -> None:
+    """Drop a scratch database and make it anew: also before another try of a restore that was cut off.
+
+    amcheck is installed at once where the role may: later the event triggers of the source would see it.
+    """
+    with connect(server, APPLICATION, Limits(statement=600, lock=60), system_names=True) as connection:
         with connection.cursor() as cursor:
             cursor.execute(query("recovery/drop_database.sql", database=sql.Identifier(dbname)))
             cursor.execute(query("recovery/create_database.sql", database=sql.Identifier(dbname)))
-    log.info("restoring %s into %s on %s", backup_id, dbname, server.where)
-    return Scratch(catalog.database, backup_id, dbname, manifest.raw_bytes, len(manifest.tables), manifest.notes)
+    try:
+        with connect(server.on(dbname), APPLICATION) as connection, connection.cursor() as cursor:
+            cursor.execute("CREATE EXTENSION IF NOT EXISTS amcheck")
+    except DatabaseError as error:
+        log.warning("there will be no pg_amcheck: %s", error)
 
 
 def drop_scratch(database: str, server: Dsn, lease: Lease) -> None:
