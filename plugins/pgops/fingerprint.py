@@ -75,10 +75,7 @@ def dumped_tables(connection: Connection) -> list[Table]:
     """The tables whose rows pg_dump dumps from this database."""
     with connection.cursor() as cursor:
         cursor.execute(sql_text("fingerprint/tables.sql"))
-        return [
-            Table(*facts, columns=tuple(columns), loaded_as=(schema, name))
-            for *facts, columns, schema, name in cursor.fetchall()
-        ]
+        return [Table(*row[:6], tuple(row[6]), (row[7], row[8])) for row in cursor.fetchall()]
 
 
 def large_objects(connection: Connection) -> LargeObjects:

@@ -40,9 +40,7 @@ def test_a_backup_whose_dump_was_removed_is_not_fresh(night):
     committed = night.backup()
     fleet = load_fleet()
     assert freshness_of("app", fleet, night.bucket, datetime.now(UTC)).fresh
-    night.bucket.client.delete_object(
-        Bucket=night.bucket.name, Key=night.catalog.key(committed.backup_id, "dump.zst")
-    )
+    night.bucket.client.delete_object(Bucket=night.bucket.name, Key=night.catalog.key(committed.backup_id, "dump.zst"))
     found = freshness_of("app", fleet, night.bucket, datetime.now(UTC))
     assert not found.fresh
     assert "dump.zst is missing" in found.why

@@ -55,7 +55,9 @@ def test_a_function_in_public_does_not_run_with_the_rights_of_the_backup_role(ni
 
 def test_large_objects_are_fingerprinted_without_temporary_files(night):
     """They may be larger than the source's free disk."""
-    execute(night.dsn, "SELECT lo_from_bytea(0, decode(repeat(md5(g::text), 20000), 'hex')) FROM generate_series(1, 60) g")
+    execute(
+        night.dsn, "SELECT lo_from_bytea(0, decode(repeat(md5(g::text), 20000), 'hex')) FROM generate_series(1, 60) g"
+    )
     used = "SELECT temp_bytes FROM pg_stat_database WHERE datname = current_database()"
     night.backup()
     with connect(night.dsn, "the.tests") as connection:

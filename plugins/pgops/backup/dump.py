@@ -245,9 +245,9 @@ def _refuse_changed_tables(source: Source, snapshot: _Snapshot) -> None:
     ]
     if changed:
         raise Refused(
-            f"{len(changed)} tables were truncated, rewritten or altered while the dump began: {', '.join(changed[:5])}",
+            f"{len(changed)} tables were emptied, rewritten or altered while the dump began: {', '.join(changed[:5])}",
             where=source.dsn.where,
-            remedy="Nothing to do: the task tries again with a new snapshot; keep migrations away from the backup's time",
+            remedy="The task tries again with a new snapshot; keep migrations away from the backup's time",
             retry=True,
         )
 

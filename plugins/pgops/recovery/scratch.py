@@ -105,10 +105,10 @@ def make_empty(server: Dsn, dbname: str) -> None:
 
     amcheck is installed at once where the role may: later the event triggers of the source would see it.
     """
-    with connect(server, APPLICATION, Limits(statement=600, lock=60), system_names=True) as connection:
-        with connection.cursor() as cursor:
-            cursor.execute(query("recovery/drop_database.sql", database=sql.Identifier(dbname)))
-            cursor.execute(query("recovery/create_database.sql", database=sql.Identifier(dbname)))
+    limits = Limits(statement=600, lock=60)
+    with connect(server, APPLICATION, limits, system_names=True) as connection, connection.cursor() as cursor:
+        cursor.execute(query("recovery/drop_database.sql", database=sql.Identifier(dbname)))
+        cursor.execute(query("recovery/create_database.sql", database=sql.Identifier(dbname)))
     try:
         with connect(server.on(dbname), APPLICATION) as connection, connection.cursor() as cursor:
             cursor.execute("CREATE EXTENSION IF NOT EXISTS amcheck")
