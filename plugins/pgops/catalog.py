@@ -18,10 +18,11 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from pgops.errors import Refused
+from pgops.errors import PgOpsError, Refused
 from pgops.fingerprint import LargeObjects, TableFingerprint
-from pgops.storage import Bucket, NotThere, ObjectInfo, StoredObject
+from pgops.storage import Bucket, HashingReader, NotThere, ObjectInfo, StoredObject
 from pgops.storage.compression import Algorithm
+from pgops.storage.streams import CHUNK
 
 MANIFEST = "manifest.json"
 DRAFT = "draft.json"
@@ -53,6 +54,17 @@ def time_of(backup_id: str) -> datetime:
             remedy="Take one from the bucket: it looks like 20261123T020000Z-1f9a3c",
         )
     return datetime.strptime(match[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
+class NotProven(PgOpsError):
+    """What the bucket holds is not what the database contained."""
+
+    def __init__(self, what: str, where: str) -> None:
+        super().__init__(
+            what,
+            where=where,
+            remedy="Do not rely on it: take the backup before or make another, and find out who or what changed it",
+        )
 
 
 @dataclass(frozen=True)
@@ -289,3 +301,34 @@ class Catalog:
         key = self.key(backup_id, "drills", f"{at:%Y%m%dT%H%M%SZ}.json")
         self.bucket.put_json(key, asdict(report))
         return key
+
+
+class StoredReader:
+    """Reads stored objects one after the other and refuses one whose length or hash differs from what was sent."""
+
+    def __init__(self, catalog: Catalog, backup_id: str, objects: tuple[StoredObject, ...]) -> None:
+        self._catalog, self._backup_id = catalog, backup_id
+        self._left = list(objects)
+        self._reader: HashingReader | None = None
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As Reader.read, but may return less than `size` before the end."""
+        while self._left:
+            if self._reader is None:
+                self._reader = HashingReader(
+                    self._catalog.bucket.open([self._catalog.key(self._backup_id, self._left[0].key)])
+                )
+            data = self._reader.read(CHUNK if size < 0 else size)
+            if data:
+                return data
+            self._check(self._left.pop(0), self._reader)
+            self._reader = None
+        return b""
+
+    def _check(self, stored: StoredObject, reader: HashingReader) -> None:
+        if (reader.bytes, reader.sha256) != (stored.bytes, stored.sha256):
+            raise NotProven(
+                f"{stored.key} came back as {reader.bytes} bytes with sha256 {reader.sha256[:12]}..., "
+                f"sent were {stored.bytes} bytes with {stored.sha256[:12]}...",
+                self._catalog.bucket.where(self._catalog.key(self._backup_id, stored.key)),
+            )

@@ -170,6 +170,7 @@ def test_amcheck_is_skipped_and_not_claimed_where_the_role_may_not(drill):
     role = f"role_{secrets.token_hex(4)}"
     execute(drill.server, f"CREATE ROLE {role} LOGIN PASSWORD 'role-of-the-tests'")
     try:
+        execute(drill.restored, "DROP EXTENSION amcheck")
         check = run_amcheck(dataclasses.replace(drill.restored, user=role, password="role-of-the-tests"), 1)
         assert not check.passed
         assert "permission denied" in check.skipped
@@ -262,7 +263,7 @@ def test_a_backup_that_was_damaged_after_its_proof_is_not_restored(night, compre
     flipped[len(good) // 2] ^= 4
     for damaged in (bytes(flipped), good[: len(good) // 2], good[:-1], good + b"x", b""):
         night.bucket.client.put_object(Bucket=night.bucket.name, Key=key, Body=damaged)
-        with pytest.raises(PgOpsError, match="damaged"):
+        with pytest.raises(PgOpsError, match="came back as|cannot be decompressed"):
             drill.restore()
     night.bucket.delete([key])
     with pytest.raises(PgOpsError, match="NoSuchKey"):

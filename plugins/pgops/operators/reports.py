@@ -71,7 +71,7 @@ class NightlyReportOperator(BaseOperator):
         result = {"databases": outcomes, "failed": failed}
         if failed:
             context["ti"].xcom_push(key="return_value", value=result)
-            raise AirflowFailException(f"not backed up tonight: {', '.join(failed)}")
+            raise AirflowFailException("; ".join(f"{name}: {outcomes[name]['error']}" for name in failed))
         return result
 
     @staticmethod
@@ -167,10 +167,10 @@ def send_drill_report(
         restore_seconds=verdict.rto_seconds if verdict.restored else None,
         rto_seconds=verdict.rto_limit_seconds,
         amcheck=len(amcheck.problems) if amcheck and not amcheck.skipped else None,
-        canaries=tuple(_answer(question.name, canaries.problems) for question in questions) if canaries else (),
+        canaries=tuple(_answer(question.name, canaries.problems) for question in questions) if canaries else None,
         started_at=context["dag_run"].start_date or datetime.now(UTC),
         log_url=context["ti"].log_url,
-        error="" if verdict.restored else "; ".join(verdict.failures),
+        error="; ".join(verdict.unfinished),
         command=run_command("restore_drill", {"database": verdict.database, "backup_id": verdict.backup_id}),
     )
     tell_slack(drill_message(news, runbook_url=settings.runbook_url), settings, "drill_report")

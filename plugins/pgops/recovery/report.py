@@ -14,7 +14,10 @@ from pgops.recovery.restore import Restored
 
 @dataclass(frozen=True)
 class DrillReport:
-    """What was restored, compared and measured. Seconds; `failures` is empty when the drill passed."""
+    """What was restored, compared and measured. Seconds; `failures` is empty when the drill passed.
+
+    `unfinished` are those of the failures that are no findings: steps without an outcome.
+    """
 
     database: str
     backup_id: str
@@ -25,6 +28,7 @@ class DrillReport:
     restored: Restored | None
     checks: tuple[Check, ...]
     failures: tuple[str, ...]
+    unfinished: tuple[str, ...] = ()
 
 
 def report(
@@ -64,6 +68,7 @@ def report(
         restored=restored,
         checks=tuple(checks),
         failures=tuple(failures),
+        unfinished=tuple(unfinished),
     )
     catalog.write_drill(backup_id, finished_at, verdict)
     ledger.record_drill(catalog.database, backup_id, started_at, finished_at, asdict(verdict))
