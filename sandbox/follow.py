@@ -209,10 +209,11 @@ class Follower:
         task_id, index = str(instance["task_id"]), int(instance["map_index"])
         if index < 0:
             return task_id
-        # Airflow knows an instance's label only when it has begun.
         databases = self._mapped.get(task_id.partition(".")[0], ())
-        expected = databases[index] if index < len(databases) else index
-        return f"{task_id}[{instance['rendered_map_index'] or expected}]"
+        label = instance["rendered_map_index"] or str(index)
+        if label == str(index) and index < len(databases):  # Airflow knows the label only when the instance has begun
+            label = databases[index]
+        return f"{task_id}[{label}]"
 
     def _dag(self) -> Any:
         try:

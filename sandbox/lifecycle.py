@@ -98,11 +98,12 @@ class Sandbox:
         """Return the addresses and logins for people."""
         logins = "   ".join(f"{name} / {password}" for name, password in self.airflow.logins().items())
         primary = self.servers.primary
+        psql = "psql" if shutil.which("psql") else str(primary.binaries.bindir / "psql")
         return [
             f"Airflow      {self.airflow.url}",
             f"  logins     {logins}",
             f"Slack inbox  {self.slack_url}",
-            f"The primary  psql postgres://postgres:{primary.password}@127.0.0.1:{primary.port}/app",
+            f"The primary  {psql} postgres://postgres:{primary.password}@127.0.0.1:{primary.port}/app",
         ]
 
     def require_up(self) -> None:
