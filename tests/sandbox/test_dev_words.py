@@ -53,6 +53,17 @@ def test_the_status_of_a_sandbox_that_is_down_shows_no_address_and_no_password(t
     assert "127.0.0.1" not in done.stdout and "admin /" not in done.stdout
 
 
+def test_lock_compiles_every_lock_file_each_after_the_one_it_is_bound_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sandbox import __main__ as commands
+
+    compiled: list[str] = []
+    monkeypatch.setattr(commands, "_tool", lambda *words: compiled.append(words[-1]) or 0)
+    monkeypatch.setenv("UV_SYSTEM_CERTS", "true")
+    assert commands.main(["lock"]) == 0
+    assert sorted(compiled) == sorted(path.name for path in ROOT.glob("requirements*.lock"))
+    assert compiled.index("requirements.lock") < compiled.index("requirements-celery.lock")
+
+
 class ScriptedApi:
     """Airflow's API as it answers a trigger: first refusals, then a run."""
 
