@@ -49,6 +49,7 @@ with DAG(
     doc_md=__doc__,
     schedule=PartitionedAssetTimetable(assets=PROVEN_BACKUP),
     catchup=False,
+    is_paused_upon_creation=False,  # it only reacts, and must not miss a backup
     max_active_runs=1,  # one scratch database at a time on the server for drills
     allowed_run_types=["asset_triggered", "manual"],
     tags=["backup", "drill"],

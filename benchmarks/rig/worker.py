@@ -182,7 +182,7 @@ def drill(job: Job) -> dict[str, Any]:
     laps.parts["(download)"] = restored.download_seconds
     checks = [compare(catalog, job.backup_id, target, policy.jobs)]
     laps.lap("compare")
-    checks.append(run_amcheck(target, job.version, policy.jobs))
+    checks.append(run_amcheck(target, policy.jobs))
     laps.lap("amcheck")
     checks.append(run_canaries(target, policy.canaries))
     verdict = report(catalog, job.backup_id, started_at, policy.rto_minutes * 60, restored, checks, (), ledger)

@@ -135,7 +135,17 @@ class Draft:
     contents: tuple[CatalogObject, ...]
 
 
+@dataclass(frozen=True)
+class DrillVerdict:
+    """The part of a drill's report that decides whether its backup can be relied on."""
+
+    backup_id: str
+    passed: bool
+    failures: tuple[str, ...]
+
+
 _MANIFEST = TypeAdapter(Manifest)
+_VERDICT = TypeAdapter(DrillVerdict)
 _DRAFT = TypeAdapter(Draft)
 _Kind = TypeVar("_Kind")
 
@@ -254,6 +264,11 @@ class Catalog:
         key = self.key(manifest.backup_id, MANIFEST)
         self.bucket.put_json(key, _MANIFEST.dump_python(manifest, mode="json"))
         self.bucket.delete([self.key(manifest.backup_id, DRAFT)])
+
+    def last_drill(self, backup_id: str) -> DrillVerdict | None:
+        """What the newest drill of a backup came to; None if it was never drilled."""
+        keys = sorted(info.key for info in self.bucket.objects(self.key(backup_id, "drills") + "/"))
+        return _read(self.bucket, keys[-1], _VERDICT, "drill report") if keys else None
 
     def write_drill(self, backup_id: str, at: datetime, report: Any) -> str:
         """Store a drill's report beside the manifest and return its key."""

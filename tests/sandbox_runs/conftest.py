@@ -45,6 +45,25 @@ with DAG("ten_at_once", schedule=None, params={"keys": Param([], type="array")})
 
     announce.expand(key=keys())
 '''
+# A run that is late after five seconds, told as nightly_backup's is.
+DAWDLER = '''"""Takes its time."""
+import time
+from datetime import timedelta
+from airflow.sdk import DAG, task
+from pgops.fleet import load_fleet
+from pgops.operators.alerting import late_run_deadline
+
+deadline = late_run_deadline(load_fleet())
+deadline.interval = timedelta(seconds=5)
+
+with DAG("dawdler", schedule=None, deadline=deadline):
+
+    @task
+    def dawdle():
+        time.sleep(40)
+
+    dawdle()
+'''
 
 
 class RunningSandbox:
@@ -65,6 +84,7 @@ class RunningSandbox:
             # As they are, but a failed try is followed by the next one at once.
             (dags / file.name).write_text(file.read_text().replace("timedelta(minutes=1)", "timedelta(seconds=1)"))
         (dags / "ten_at_once.py").write_text(TEN_AT_ONCE)
+        (dags / "dawdler.py").write_text(DAWDLER)
         kept = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
         self.environment = {
             **kept,
@@ -168,16 +188,15 @@ class RunningSandbox:
                     return process
         return None
 
-    def sessions(self, database: str) -> list[tuple[Any, ...]]:
-        """Sessions of the backup's role in that database, on whichever server."""
-        return [
-            row
+    def sessions(self, database: str) -> dict[tuple[str, int], str]:
+        """Sessions of the backup's role in that database, by server and pid, with their queries."""
+        return {
+            (server.name, pid): str(query)
             for server in (self.parts.servers.primary, self.parts.servers.standby)
-            for row in server.execute(
-                "select application_name, state, wait_event, query from pg_stat_activity"
-                f" where usename = 'pgops_backup' and datname = '{database}'"
+            for pid, query in server.execute(
+                f"select pid, query from pg_stat_activity where usename = 'pgops_backup' and datname = '{database}'"
             )
-        ]
+        }
 
     @contextmanager
     def stuck_dump(self, database: str) -> Iterator[Callable[[], None]]:

@@ -141,6 +141,8 @@ def run_amcheck(restored: Dsn, jobs: int) -> Check:
 
 def run_canaries(restored: Dsn, canaries: Sequence[Canary]) -> Check:
     """Ask the fleet file's questions, read only, and compare the answers as text."""
+    if not canaries:
+        return Check("canaries", False, 0.0, "not run", skipped="there are no questions in the fleet file")
     started = time.monotonic()
     problems = []
     for canary in canaries:
@@ -157,14 +159,14 @@ def run_canaries(restored: Dsn, canaries: Sequence[Canary]) -> Check:
         answer = row[0] if row else None
         if str(answer) != str(canary.expect):
             problems.append(f"{canary.name}: the answer is {answer}, expected {canary.expect}")
-    return _check("canaries", started, f"{len(canaries)} questions", problems)
+    return _check("canaries", started, f"{len(canaries)} questions", problems, named=len(canaries))
 
 
-def _check(name: str, started: float, summary: str, problems: list[str]) -> Check:
+def _check(name: str, started: float, summary: str, problems: list[str], named: int = _NAMED) -> Check:
     seconds = time.monotonic() - started
     for problem in problems:
         log.error("%s: %s", name, problem)
     if not problems:
         log.info("%s: %s, in %s", name, summary, units.duration(seconds))
-    shown = problems[:_NAMED] + ([f"and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else [])
+    shown = problems[:named] + ([f"and {len(problems) - named} more"] if len(problems) > named else [])
     return Check(name, not problems, seconds, summary, tuple(shown))

@@ -15,7 +15,7 @@ from pgops import units
 from pgops.catalog import Catalog, Manifest
 from pgops.errors import PgOpsError, Refused
 from pgops.postgres import Dsn, client_program
-from pgops.processes import Program
+from pgops.processes import Program, ProgramFailed
 from pgops.progress import Progress
 from pgops.recovery.archive import note_positions
 from pgops.storage import HashingReader, read_all
@@ -30,6 +30,9 @@ _SERVER_SETTINGS = {
     "maintenance_work_mem": "512MB",
     "client_connection_check_interval": "2000",
 }
+
+# What pg_restore says when the server for drills lacks something: another try would fail in the same way.
+_HOPELESS = ("permission denied", "must be superuser", "must be owner", "is not available")
 
 
 @dataclass(frozen=True)
@@ -111,5 +114,9 @@ def _run_pg_restore(manifest: Manifest, archive: IO[bytes], target: Dsn, jobs: i
         "/proc/self/fd/0",
     ]
     environment = target.environment("pgops.drill.pg_restore", **_SERVER_SETTINGS)
-    with Program(argv, where=target.where, env=environment, stdin=archive) as program:
-        program.wait()
+    try:
+        with Program(argv, where=target.where, env=environment, stdin=archive) as program:
+            program.wait()
+    except ProgramFailed as error:
+        error.retry = not any(words in error.stderr for words in _HOPELESS)
+        raise

@@ -96,12 +96,18 @@ def prepare_scratch(catalog: Catalog, backup_id: str, server: Dsn, lease: Lease)
                 where=server.where,
                 remedy="Install their packages on the server for drills",
             )
-        lease.take()
-        with connection.cursor() as cursor:
-            cursor.execute(query("recovery/drop_database.sql", database=sql.Identifier(dbname)))
-            cursor.execute(query("recovery/create_database.sql", database=sql.Identifier(dbname)))
+    lease.take()
+    empty_scratch(catalog.database, server)
     log.info("restoring %s into %s on %s", backup_id, dbname, server.where)
     return Scratch(catalog.database, backup_id, dbname, manifest.raw_bytes, len(manifest.tables), manifest.notes)
+
+
+def empty_scratch(database: str, server: Dsn) -> None:
+    """Make the scratch database anew, whatever a try before left in it."""
+    dbname = sql.Identifier(scratch_name(database))
+    with connect(server, APPLICATION, Limits(statement=600, lock=60)) as connection, connection.cursor() as cursor:
+        cursor.execute(query("recovery/drop_database.sql", database=dbname))
+        cursor.execute(query("recovery/create_database.sql", database=dbname))
 
 
 def drop_scratch(database: str, server: Dsn, lease: Lease) -> None:
