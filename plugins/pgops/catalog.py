@@ -108,6 +108,8 @@ class Manifest:
     large_objects: LargeObjects = field(default_factory=LargeObjects)
     extensions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    encoding: str = "UTF8"
+    sequences_behind: tuple[str, ...] = ()
     format: str = "pg_dump custom"
     verification: Verification | None = None
     manifest_version: int = MANIFEST_VERSION
@@ -245,6 +247,18 @@ class Catalog:
                 remedy="Somebody moved or wrote it by hand: do not rely on it",
             )
         return manifest
+
+    def missing(self, manifest: Manifest) -> list[str]:
+        """Keys of a manifest's objects that are not there, or not as long as they were written; reads none."""
+        gone = []
+        for stored in (*manifest.objects, *manifest.globals):
+            key = self.key(manifest.backup_id, stored.key)
+            try:
+                if self.bucket.head(key)["ContentLength"] != stored.bytes:
+                    gone.append(key)
+            except NotThere:
+                gone.append(key)
+        return gone
 
     def newest(self) -> Manifest | None:
         """The newest backup that exists; None if there is none."""

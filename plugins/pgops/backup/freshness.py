@@ -18,6 +18,8 @@ from pgops.errors import PgOpsError, Refused
 from pgops.fleet import Fleet, load_fleet
 from pgops.storage import Bucket, StorageError
 
+_CLOCKS_DIFFER_HOURS = 0.1
+
 
 @dataclass(frozen=True)
 class Freshness:
@@ -55,7 +57,9 @@ def freshness_of(name: str, fleet: Fleet, bucket: Bucket, now: datetime) -> Fres
     """
     try:
         rpo_hours = fleet.database(name).backup.rpo_hours
-        newest, refuted = _newest_usable(Catalog(bucket, name))
+        catalog = Catalog(bucket, name)
+        newest, refuted = _newest_usable(catalog)
+        gone = catalog.missing(newest) if newest else []
     except StorageError:
         raise  # nobody knows how old the backups are: that is another alarm than an old one
     except PgOpsError as error:
@@ -65,8 +69,13 @@ def freshness_of(name: str, fleet: Fleet, bucket: Bucket, now: datetime) -> Fres
         return Freshness(name, False, None, None, rpo_hours, why, refuted)
     # The state that can be brought back is the snapshot's: the age counts from the start.
     age_hours = round((now - newest.started_at).total_seconds() / 3600, 2)
-    stale = f"the newest proven backup is {age_hours:.1f} h old, allowed are {rpo_hours:g} h"
-    why = "" if age_hours <= rpo_hours else stale
+    why = ""
+    if gone:
+        why = f"of the newest proven backup {gone[0]} is missing or cut off: a lifecycle rule, or somebody"
+    elif age_hours < -_CLOCKS_DIFFER_HOURS:
+        why = f"the newest proven backup lies {-age_hours:.1f} h in the future: a clock was or is wrong"
+    elif age_hours > rpo_hours:
+        why = f"the newest proven backup is {age_hours:.1f} h old, allowed are {rpo_hours:g} h"
     return Freshness(name, not why, newest.backup_id, age_hours, rpo_hours, why, refuted)
 
 

@@ -35,6 +35,7 @@ _IDENTIFIER = rb'(?:"(?:[^"]|"")*"|[^\s".()]+)'
 _COPY = re.compile(
     rb"COPY (" + _IDENTIFIER + rb")\.(" + _IDENTIFIER + rb')\s*(?:\((?:"(?:[^"]|"")*"|[^")])*\))?\s*FROM stdin;\n'
 )
+_SETVAL = re.compile(rb"SELECT pg_catalog\.setval\('(?:[^']|'')*', -?\d+, (?:true|false)\);\n")
 _END_OF_BLOCK = b"\n\\.\n"
 _TOC_LINE = re.compile(r"^\d+; (\d+) (\d+) ")
 
@@ -246,12 +247,17 @@ def _find_block(buffer: bytes, position: int) -> tuple[tuple[str, str] | None, i
             if match is None:  # a name with a newline, cut in two: wait for more
                 return None, position
             return (_unquoted(match[1]), _unquoted(match[2])), match.end() - 1
+        if buffer.startswith(b"SELECT pg_catalog.setval(", position):  # a sequence's name may hold newlines
+            statement = _SETVAL.match(buffer, position)
+            if statement is None:
+                return None, position
+            end = statement.end() - 1
         position = end + 1
     return None, position
 
 
 def _unquoted(identifier: bytes) -> str:
-    text = identifier.decode()
+    text = identifier.decode(errors="replace")  # a damaged name must end as a table that was not there
     return text[1:-1].replace('""', '"') if text.startswith('"') else text
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pgops.fleet.models import BackupPolicy, Database, DrillPolicy, Fleet, Server, Settings
+from pgops.fleet.models import NAME_PATTERN, BackupPolicy, Database, DrillPolicy, Fleet, Server, Settings
 from pgops.fleet.problems import FleetProblem
 from pgops.include import include_folder
 
@@ -70,7 +71,7 @@ class _Reader:
         known_servers = {server.name for server in servers}
         for position, entry in enumerate(self._list("databases")):
             name = _text(entry, "name") or f"databases-{position}"
-            names.append((name, _text(entry, "server") or "unknown"))
+            names.append((name, _group(_text(entry, "server"))))
             key = f"databases[{position}] ({name})"
             database = self._validated(Database, _with_defaults(entry, defaults), key, name)
             if database is None:
@@ -139,6 +140,11 @@ class _Reader:
 def _text(entry: Any, key: str) -> str | None:
     value = entry.get(key) if isinstance(entry, dict) else None
     return value if isinstance(value, str) and value else None
+
+
+def _group(server: str | None) -> str:
+    """The server's name, where Airflow takes it as that of a task group; the entry's own problem tells the rest."""
+    return server if server and re.match(NAME_PATTERN, server) else "unknown"
 
 
 def _with_defaults(entry: Any, defaults: dict[str, Any]) -> Any:

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
+from croniter import croniter  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from pgops.errors import Refused
 from pgops.fleet.problems import FleetProblem
 
 # Names become parts of object keys and of Airflow task labels.
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+SCHEDULED = ("nightly_backup", "backup_watch")
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 ConnectionId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
@@ -163,6 +166,17 @@ class Settings(_Model):
     schedules: dict[str, str] = Field(default_factory=dict)
     late_after_minutes: int = Field(180, ge=1)
     runbook_url: str | None = None
+
+    @field_validator("schedules")
+    @classmethod
+    def _cron(cls, value: dict[str, str]) -> dict[str, str]:
+        # A DAG with a wrong expression vanishes from Airflow, and one for no DAG is not heard.
+        for dag_id, expression in value.items():
+            if dag_id not in SCHEDULED:
+                raise ValueError(f"{dag_id!r} is no scheduled DAG: {', '.join(SCHEDULED)}")
+            if not croniter.is_valid(expression):
+                raise ValueError(f"{expression!r} is no cron expression, such as '0 2 * * *'")
+        return value
 
     @field_validator("timezone")
     @classmethod

@@ -88,10 +88,10 @@ class RestoreOperator(_OnScratch):
         self, context: Mapping[str, Any], fleet: Fleet, scratch: Scratch, restored: Dsn, policy: DrillPolicy
     ) -> dict[str, Any]:
         """Return a Restored."""
-        from pgops.recovery import empty_scratch, restore
+        from pgops.recovery import make_empty, restore
 
-        # A try before this one may have failed half way.
-        empty_scratch(scratch.database, resources.drill_server(fleet.database(scratch.database)))
+        server = resources.drill_server(fleet.database(scratch.database))
+        make_empty(server, scratch.dbname, scratch.encoding)  # a try before this one may have failed half way
         catalog = resources.catalog(fleet.checked_settings(), scratch.database)
         return to_xcom(restore(catalog, scratch.backup_id, restored, policy.jobs))
 

@@ -8,14 +8,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from psycopg2 import sql
-from psycopg2.extensions import connection as Connection
-
 from pgops import units
 from pgops.catalog import Catalog, Manifest
-from pgops.fingerprint import LargeObjects, Table, TableFingerprint, dumped_tables, fingerprint_tables, large_objects
+from pgops.fingerprint import (
+    LargeObjects,
+    Table,
+    TableFingerprint,
+    dumped_tables,
+    fingerprint_tables,
+    large_objects,
+    sequences_behind,
+)
 from pgops.fleet import Canary
-from pgops.include import query, sql_text
 from pgops.postgres import DatabaseError, Dsn, Limits, client_program, connect
 from pgops.processes import Program, ProgramFailed
 
@@ -41,13 +45,14 @@ def compare(catalog: Catalog, backup_id: str, restored: Dsn, jobs: int) -> Check
     """Compare all contents with the fingerprints that were taken in the snapshot of the dump."""
     started = time.monotonic()
     manifest = catalog.manifest(backup_id)
-    with connect(restored, APPLICATION, Limits(statement=3600), readonly=True) as connection:
+    limits = Limits(statement=3600)
+    with connect(restored, APPLICATION, limits, readonly=True, system_names=True) as connection:
         tables = dumped_tables(connection)
         found = fingerprint_tables(restored, tables, application_name=f"{APPLICATION}.compare", jobs=jobs)
         problems = [
             *_different_tables(manifest, tables, found),
             *_different_large_objects(manifest, large_objects(connection)),
-            *_sequences_behind(connection),
+            *(one for one in sequences_behind(connection) if one not in manifest.sequences_behind),
         ]
     summary = f"{len(manifest.tables)} tables, {manifest.rows} rows"
     return _check("contents", started, summary, problems)
@@ -82,25 +87,6 @@ def _different_large_objects(manifest: Manifest, found: LargeObjects) -> list[st
     return [f"{found.count} large objects with other contents, the source had {manifest.large_objects.count}"]
 
 
-def _sequences_behind(connection: Connection) -> list[str]:
-    behind = []
-    with connection.cursor() as cursor:
-        cursor.execute(sql_text("recovery/owned_sequences.sql"))
-        for sequence_schema, sequence, schema, table, column, ascending in cursor.fetchall():
-            cursor.execute(
-                query(
-                    "recovery/sequence_is_behind.sql",
-                    ascending=sql.Literal(ascending),
-                    column=sql.Identifier(column),
-                    table=sql.Identifier(schema, table),
-                    sequence=sql.Identifier(sequence_schema, sequence),
-                )
-            )
-            if cursor.fetchone() == (True,):
-                behind.append(f"the sequence {sequence_schema}.{sequence} is behind {schema}.{table}.{column}")
-    return behind
-
-
 def run_amcheck(restored: Dsn, jobs: int) -> Check:
     """Check the structure of every table and B-tree with pg_amcheck.
 
@@ -109,7 +95,9 @@ def run_amcheck(restored: Dsn, jobs: int) -> Check:
     started = time.monotonic()
     try:
         with connect(restored, APPLICATION) as connection, connection.cursor() as cursor:
-            cursor.execute("CREATE EXTENSION IF NOT EXISTS amcheck")
+            cursor.execute("SELECT FROM pg_extension WHERE extname = 'amcheck'")
+            if cursor.fetchone() is None:  # make_empty could not install it; say why
+                cursor.execute("CREATE EXTENSION amcheck")
             server_version = connection.server_version
     except DatabaseError as error:
         if error.sqlstate in ("42501", "0A000", "58P01"):

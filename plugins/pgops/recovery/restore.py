@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -30,6 +32,10 @@ _SERVER_SETTINGS = {
     "maintenance_work_mem": "512MB",
     "client_connection_check_interval": "2000",
 }
+
+# pg_restore's own standard input, opened anew by each job: Airflow lets no other process look into the task's files.
+_ITS_INPUT = "/proc/self/fd/0"
+_POLICY = re.compile(rb"^\d+; \d+ \d+ POLICY ")
 
 # What pg_restore says when the server for drills lacks something: another try would fail in the same way.
 _HOPELESS = ("permission denied", "must be superuser", "must be owner", "is not available")
@@ -110,13 +116,30 @@ def _run_pg_restore(manifest: Manifest, archive: IO[bytes], target: Dsn, jobs: i
         *("--no-publications", "--no-subscriptions"),
         f"--jobs={jobs}",
         f"--dbname={target.conninfo()}",
-        # Its own standard input, to be opened by each job: Airflow lets no other process look into the task's files.
-        "/proc/self/fd/0",
+        _ITS_INPUT,
     ]
     environment = target.environment("pgops.drill.pg_restore", **_SERVER_SETTINGS)
     try:
-        with Program(argv, where=target.where, env=environment, stdin=archive) as program:
-            program.wait()
+        with _entries_but_policies(archive, argv[0], target.where) as chosen:
+            argv += [f"--use-list={chosen.name}"] if chosen else []
+            with Program(argv, where=target.where, env=environment, stdin=archive) as program:
+                program.wait()
     except ProgramFailed as error:
         error.retry = not any(words in error.stderr for words in _HOPELESS)
         raise
+
+
+@contextmanager
+def _entries_but_policies(archive: IO[bytes], pg_restore: str, where: str) -> Iterator[IO[bytes] | None]:
+    """The archive's list without row security policies, which name roles of the source; None when there are none."""
+    with Program([pg_restore, "--list", _ITS_INPUT], where=where, stdin=archive, stdout=subprocess.PIPE) as program:
+        lines = program.stdout.readlines()
+        program.wait()
+    kept = [line for line in lines if not _POLICY.match(line)]
+    if len(kept) == len(lines):
+        yield None
+        return
+    with tempfile.NamedTemporaryFile(prefix="pgops-list-") as file:
+        file.writelines(kept)
+        file.flush()
+        yield file
