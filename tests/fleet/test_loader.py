@@ -137,6 +137,13 @@ def test_what_concerns_the_whole_file_is_refused_with_file_and_key(tmp_path, pat
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize(("typo", "meant"), [("database", "databases"), ("default", "defaults"), ("slak", "slack")])
+def test_a_mistyped_section_is_told_what_was_meant(tmp_path, typo, meant):
+    with pytest.raises(Refused) as caught:
+        load(tmp_path, changed(typo, to=[])).checked_settings()
+    assert caught.value.remedy == f"Did you mean {meant!r}?"
+
+
 UNREADABLE = {
     "not YAML": "databases: [",
     "a tab": "storage:\n\tbucket: x\n",

@@ -175,7 +175,7 @@ class LateRunNotifier(BaseNotifier):
             remedy=self.remedy,
             log_url=_run_url(dag_id, run_id),
             runbook="run-is-late",
-            command="./dev status",
+            log_label="Open the run",
         )
 
 

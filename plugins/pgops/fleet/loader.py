@@ -22,6 +22,7 @@ from pgops.fleet.problems import FleetProblem
 from pgops.include import include_folder
 
 _Entry = TypeVar("_Entry", bound=BaseModel)
+_SECTIONS = ("servers", "databases", "defaults")  # of the top level, beside the keys of Settings
 
 
 def fleet_file() -> Path:
@@ -55,9 +56,8 @@ class _Reader:
         self.problems: list[FleetProblem] = []
 
     def fleet(self) -> Fleet:
-        sections = {"servers", "databases", "defaults"}
         settings = self._validated(
-            Settings, {key: value for key, value in self.document.items() if key not in sections}, "top level", None
+            Settings, {key: value for key, value in self.document.items() if key not in _SECTIONS}, "top level", None
         )
         servers = [
             server
@@ -183,4 +183,5 @@ def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[
         info = current.model_fields.get(str(part)) if current is not None else None
         candidates = [] if info is None else [info.annotation, *getattr(info.annotation, "__args__", ())]
         current = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
-    return list(current.model_fields) if current is not None else []
+    beside = _SECTIONS if current is Settings else ()
+    return [*current.model_fields, *beside] if current is not None else []
