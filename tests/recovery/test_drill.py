@@ -263,7 +263,7 @@ def test_a_backup_that_was_damaged_after_its_proof_is_not_restored(night, compre
     flipped[len(good) // 2] ^= 4
     for damaged in (bytes(flipped), good[: len(good) // 2], good[:-1], good + b"x", b""):
         night.bucket.client.put_object(Bucket=night.bucket.name, Key=key, Body=damaged)
-        with pytest.raises(PgOpsError, match="came back as|cannot be decompressed"):
+        with pytest.raises(PgOpsError, match=r"came back as|cannot be decompressed"):
             drill.restore()
     night.bucket.delete([key])
     with pytest.raises(PgOpsError, match="NoSuchKey"):
