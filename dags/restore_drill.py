@@ -72,10 +72,10 @@ with DAG(
     },
 ) as dag:
     prepare = PrepareScratchOperator(task_id="prepare", database=DATABASE, backup_id=BACKUP_ID)
-    restore = RestoreOperator(task_id="restore", database=DATABASE, scratch=prepare.output)
-    compare = CompareOperator(task_id="compare", database=DATABASE, scratch=prepare.output)
-    amcheck = AmcheckOperator(task_id="amcheck", database=DATABASE, scratch=prepare.output)
-    canaries = CanariesOperator(task_id="canaries", database=DATABASE, scratch=prepare.output)
+    restore = RestoreOperator(task_id="restore", database=DATABASE, scratch=prepare.output, pool=fleet.drill_pool)
+    compare = CompareOperator(task_id="compare", database=DATABASE, scratch=prepare.output, pool=fleet.drill_pool)
+    amcheck = AmcheckOperator(task_id="amcheck", database=DATABASE, scratch=prepare.output, pool=fleet.drill_pool)
+    canaries = CanariesOperator(task_id="canaries", database=DATABASE, scratch=prepare.output, pool=fleet.drill_pool)
     steps = {"prepare": prepare, "restore": restore, "compare": compare, "amcheck": amcheck, "canaries": canaries}
     report = DrillReportOperator(
         task_id="report",

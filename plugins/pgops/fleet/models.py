@@ -155,6 +155,7 @@ class Settings(_Model):
     """What holds for the whole fleet.
 
     schedules: a DAG's id to its cron expression, in `timezone`.
+    drill_pool: the Airflow pool of the tasks that load a server for drills, so that measured times mean something.
     late_after_minutes: nightly_backup still running so long after it was queued sends an alert.
     runbook_url: where docs/runbook.md can be read by whoever gets an alert.
     """
@@ -165,6 +166,7 @@ class Settings(_Model):
     slack: Slack | None = None
     schedules: dict[str, str] = Field(default_factory=dict)
     late_after_minutes: int = Field(180, ge=1)
+    drill_pool: str = "default_pool"
     runbook_url: str | None = None
 
     @field_validator("schedules")
@@ -212,6 +214,11 @@ class Fleet:
     def pool(self, server: str) -> str:
         """The pool of a server; the default pool when its entry is unreadable."""
         return next((entry.pool for entry in self.servers if entry.name == server), "default_pool")
+
+    @property
+    def drill_pool(self) -> str:
+        """The pool of the tasks that load a server for drills."""
+        return self.settings.drill_pool if self.settings else "default_pool"
 
     def schedule(self, dag_id: str, default: str) -> str:
         """The cron expression of a DAG."""
