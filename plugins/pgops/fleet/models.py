@@ -60,7 +60,7 @@ class BackupPolicy(_Model):
     """
 
     compression: Literal["zstd", "gzip", "none"] = "zstd"
-    level: int = Field(3, ge=1, le=19)
+    level: int = Field(2, ge=1, le=19)
     storage_class: str = "STANDARD_IA"
     prefer_standby: bool = False
     max_standby_lag_seconds: int = Field(300, ge=1)
