@@ -45,7 +45,9 @@ with DAG(
     chain(
         FleetFileOperator(task_id="fleet_file"),
         [
-            FreshnessOperator.partial(task_id="backup_watch").expand(database=[name for name, _ in fleet.names]),
+            FreshnessOperator.partial(task_id="backup_watch", map_index_template="{{ task.database }}").expand(
+                database=[name for name, _ in fleet.names]
+            ),
             DeadManPingOperator(task_id="ping"),
         ],
     )

@@ -49,6 +49,7 @@ with DAG(
     doc_md=__doc__,
     schedule=PartitionedAssetTimetable(assets=PROVEN_BACKUP),
     catchup=False,
+    is_paused_upon_creation=False,  # it only reacts, and must not miss a backup
     max_active_runs=1,  # one scratch database at a time on the server for drills
     allowed_run_types=["asset_triggered", "manual"],
     tags=["backup", "drill"],
@@ -71,10 +72,10 @@ with DAG(
     },
 ) as dag:
     prepare = PrepareScratchOperator(task_id="prepare", database=DATABASE, backup_id=BACKUP_ID)
-    restore = RestoreOperator(task_id="restore", database=DATABASE, scratch=prepare.output)
-    compare = CompareOperator(task_id="compare", database=DATABASE, scratch=prepare.output)
-    amcheck = AmcheckOperator(task_id="amcheck", database=DATABASE, scratch=prepare.output)
-    canaries = CanariesOperator(task_id="canaries", database=DATABASE, scratch=prepare.output)
+    restore = RestoreOperator(task_id="restore", database=DATABASE, scratch=prepare.output, pool=fleet.drill_pool)
+    compare = CompareOperator(task_id="compare", database=DATABASE, scratch=prepare.output, pool=fleet.drill_pool)
+    amcheck = AmcheckOperator(task_id="amcheck", database=DATABASE, scratch=prepare.output, pool=fleet.drill_pool)
+    canaries = CanariesOperator(task_id="canaries", database=DATABASE, scratch=prepare.output, pool=fleet.drill_pool)
     steps = {"prepare": prepare, "restore": restore, "compare": compare, "amcheck": amcheck, "canaries": canaries}
     report = DrillReportOperator(
         task_id="report",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pgops.errors import PgOpsError
+from pgops.errors import PgOpsError, Refused
 from sandbox.state import PROJECT
 
 CHECKS = (
@@ -23,6 +23,8 @@ CHECKS = (
 # Commands that hand words on to a program, and how many they take themselves.
 HANDS_ON = {"test": 0, "freshness": 0, "lock": 0, "bench": 1}
 RUN_SECONDS = 7200.0
+# Who has set one of these means a store of their own; the sandbox's answer would be a false all-clear.
+ANOTHER_STORE = ("AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     add("freshness", freshness, "is every newest proven backup young enough? reads the bucket alone")
     bench_parser = add("bench", bench, "run a benchmark; the last line is one JSON object")
     bench_parser.add_argument("name", metavar="NAME")
-    add("lock", lock, "compile requirements.lock and requirements-dev.lock anew (--upgrade: newest versions)")
+    add("lock", lock, "compile the lock files anew (--upgrade: newest versions)")
     return parser
 
 
@@ -116,15 +118,22 @@ def status(arguments: argparse.Namespace) -> int:
     rows = sandbox.status()
     for name, state, address, pid in [("PART", "STATE", "ADDRESS", "PID"), *rows]:
         _say(f"{name:<22} {state:<9} {address:<26} {pid}".rstrip())
+    if all(state == "down" for _, state, _, _ in rows):
+        _say("Start it: ./dev up")
+        return 1
     for line in sandbox.where_to_look():
         _say(line)
-    return 0 if all(state == "up" for _, state, _, _ in rows) else 1
+    if all(state == "up" for _, state, _, _ in rows):
+        return 0
+    _say("Start what is down: ./dev up")
+    return 1
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Trigger a DAG and follow the run."""
     from sandbox.follow import Follower
     from sandbox.lifecycle import Sandbox
+    from sandbox.report import report_lines
 
     sandbox = Sandbox()
     sandbox.require_up()
@@ -132,7 +141,8 @@ def run(arguments: argparse.Namespace) -> int:
     outcome = follower.run(arguments.conf, arguments.timeout)
     if outcome.result is not None:
         _say("--- report")
-        _say(outcome.result if isinstance(outcome.result, str) else json.dumps(outcome.result, indent=1, default=str))
+        for line in report_lines(outcome.result):
+            _say(line)
     _say(outcome.line())
     return 0 if outcome.state == "success" else 1
 
@@ -162,7 +172,17 @@ def freshness(arguments: argparse.Namespace) -> int:
     """Ask the bucket whether the newest backups are young enough."""
     from sandbox.lifecycle import Sandbox
 
-    return _python("pgops.backup.freshness", arguments.args, Sandbox().environment())
+    named = [name for name in ANOTHER_STORE if os.environ.get(name)]
+    if named:
+        raise Refused(
+            "This asks the sandbox's bucket, and another one is named",
+            where=f"environment: {', '.join(named)}",
+            remedy="Ask that one: PYTHONPATH=plugins .venv/bin/python -m pgops.backup.freshness.",
+        )
+    sandbox = Sandbox()
+    if not sandbox.servers.s3.running():
+        raise PgOpsError("The sandbox is not running", where=str(sandbox.folder), remedy="Start it: ./dev up.")
+    return _python("pgops.backup.freshness", arguments.args, sandbox.environment())
 
 
 def bench(arguments: argparse.Namespace) -> int:
@@ -187,12 +207,16 @@ def test(arguments: argparse.Namespace) -> int:
 
 
 def lock(arguments: argparse.Namespace) -> int:
-    """Compile both lock files, for every platform and from the oldest Python that the project supports."""
+    """Compile all lock files, for every platform and from the oldest Python that the project supports."""
     os.environ["UV_SYSTEM_CERTS"] = "true"
     flags = ("--quiet", "--universal", "--no-header", "--python-version", "3.11", *arguments.args)
     codes = [
-        _tool("uv", "pip", "compile", *flags, f"{name}.txt", "-o", f"{name}.lock")
-        for name in ("requirements", "requirements-dev")
+        _tool("uv", "pip", "compile", *flags, *annotated, f"{name}.txt", "-o", f"{name}.lock")
+        for name, annotated in (
+            ("requirements", ()),
+            ("requirements-dev", ()),
+            ("requirements-celery", ("--no-annotate",)),  # has the first one's versions as its constraints
+        )
     ]
     return max(codes)
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pgops import units
 from sandbox.follow import Follower
 from sandbox.lifecycle import Sandbox
+from sandbox.report import drill_lines, report_lines
 from sandbox.rest import Api, quote
 
 FINISHED = ("success", "failed")
@@ -31,11 +31,8 @@ def demo(sandbox: Sandbox, seconds: float, say: Callable[[str], None]) -> bool:
     databases: Mapping[str, Any] = (outcome.result or {}).get("databases", {})
     backups = [one["backup"] for one in databases.values() if one["backup"]]
     say("--- what was backed up")
-    for backup in backups:
-        say(_backup_line(backup))
-    for name, one in databases.items():
-        if not one["ok"]:
-            say(f"{name}: FAILED: {one['error']}")
+    for line in report_lines({"databases": databases}):
+        say(line)
     say("--- restored and compared")
     proven = [_drill(api, f"{backup['database']}/{backup['backup_id']}", seconds, say) for backup in backups]
     say("---")
@@ -45,15 +42,6 @@ def demo(sandbox: Sandbox, seconds: float, say: Callable[[str], None]) -> bool:
     say(f"The drills   {sandbox.airflow.url}/dags/restore_drill")
     say("Stop it      ./dev down")
     return outcome.state == "success" and all(proven)
-
-
-def _backup_line(backup: Mapping[str, Any]) -> str:
-    rate = backup["raw_bytes"] / max(backup["seconds"], 1e-6)
-    return (
-        f"{backup['database']:<10} {backup['backup_id']}  {units.size(backup['bytes']):>10}  {backup['rows']:>9} rows "
-        f"in {backup['tables']} tables  {units.size(rate):>9}/s  from the {backup['taken_from']}, "
-        f"read back and proven to {backup['level']}"
-    )
 
 
 def _drill(api: Api, key: str, seconds: float, say: Callable[[str], None]) -> bool:
@@ -66,17 +54,9 @@ def _drill(api: Api, key: str, seconds: float, say: Callable[[str], None]) -> bo
             path = f"/dags/restore_drill/dagRuns/{quote(run['dag_run_id'])}/taskInstances/report/xcomEntries"
             xcom = "return_value" if run["state"] == "success" else "report"
             report = api.get(f"{path}/{xcom}")["value"]
-            say(f"{key}: {_verdict(report)}")
+            for line in drill_lines(report):
+                say(line)
             return bool(report["passed"])
         time.sleep(POLL_SECONDS)
     say(f"{key}: no drill has ended within {seconds:.0f} s")
     return False
-
-
-def _verdict(report: Mapping[str, Any]) -> str:
-    if not report["passed"]:
-        return f"NOT proven: {'; '.join(report['failures'])}"
-    checks = ", ".join(
-        f"{check['name']} {'skipped' if check['skipped'] else 'ok: ' + check['summary']}" for check in report["checks"]
-    )
-    return f"restored in {report['rto_seconds']:.1f} s (allowed {report['rto_limit_seconds']:.0f} s); {checks}"

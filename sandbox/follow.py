@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from pgops.errors import PgOpsError
+from pgops.fleet import Fleet, load_fleet
 from sandbox.rest import Api, ApiError, quote
 
 POLL_SECONDS = 1.0
@@ -18,6 +19,8 @@ OUTAGE_SECONDS = 60  # the api-server may restart under us
 # Airflow 3.3.2 fails a gate that is answered within 0.3 s of asking: it still counts as queued.
 APPROVAL_DELAY_SECONDS = 2.5
 LOG_LINES = 15
+LOG_PREAMBLE = "Worker startup parse complete"  # Airflow's last word before the task's first
+PARSED_SECONDS = 45  # an edited fleet file reaches Airflow when the DAG file is parsed again
 FINAL = ("success", "failed")
 BAD = ("failed", "upstream_failed")
 
@@ -54,6 +57,8 @@ class Follower:
         self.say = say
         self.approve = approve
         self.run_id = ""
+        self._fleet = load_fleet()
+        self._mapped = _mapped_databases(dag_id, self._fleet)
         self._states: dict[str, str] = {}
         self._asked: dict[str, float] = {}
 
@@ -72,7 +77,7 @@ class Follower:
             run_id=self.run_id,
             state=run["state"],
             seconds=round(time.monotonic() - begun, 1),
-            tasks={_label(instance): str(instance["state"]) for instance in instances},
+            tasks={self._label(instance): str(instance["state"]) for instance in instances},
             result=self._result(instances),
         )
 
@@ -94,16 +99,26 @@ class Follower:
     def trigger(self, conf: dict[str, Any]) -> None:
         """Unpause the DAG and start a run."""
         self.api.patch(f"/dags/{quote(self.dag_id)}", {"is_paused": False})
-        try:
-            run = self.api.post(f"/dags/{quote(self.dag_id)}/dagRuns", {"logical_date": None, "conf": conf})
-        except ApiError as error:
-            raise PgOpsError(
-                f"Airflow refuses to start {self.dag_id}: {error.detail.strip().splitlines()[0]}",
-                where=f"HTTP {error.status}",
-                remedy="Correct what --conf says.",
-            ) from error
+        deadline = time.monotonic() + PARSED_SECONDS
+        while True:
+            try:
+                run = self.api.post(f"/dags/{quote(self.dag_id)}/dagRuns", {"logical_date": None, "conf": conf})
+                break
+            except ApiError as error:
+                if not self._is_news(error) or time.monotonic() > deadline:
+                    raise PgOpsError(
+                        f"Airflow refuses to start {self.dag_id}: {error.detail.strip().splitlines()[0]}",
+                        where=f"HTTP {error.status}",
+                        remedy="Correct what --conf says.",
+                    ) from error
+            time.sleep(POLL_SECONDS)
         self.run_id = run["dag_run_id"]
         self.say(f"{self.dag_id}: run {self.run_id}")
+
+    def _is_news(self, error: ApiError) -> bool:
+        """Whether a database of the fleet file was refused: the DAG was parsed before the file was edited."""
+        names = (name for name, _ in self._fleet.names)
+        return error.status == 400 and any(f"{name!r} is not one of" in error.detail for name in names)
 
     @property
     def _run_path(self) -> str:
@@ -128,7 +143,7 @@ class Follower:
             time.sleep(POLL_SECONDS)
 
     def _notice(self, instance: dict[str, Any]) -> None:
-        label, state = _label(instance), str(instance["state"] or "")
+        label, state = self._label(instance), str(instance["state"] or "")
         if instance["try_number"] > 1:
             state += f" (try {instance['try_number']})"
         # A mapped task is renamed when it knows its map index template; the index stays.
@@ -171,24 +186,34 @@ class Follower:
         """Return what the task named `report` returned, if there is one."""
         if not any(instance["task_id"] == "report" for instance in instances):
             return None
-        try:
-            return self.api.get(f"{self._run_path}/taskInstances/report/xcomEntries/return_value", deserialize="true")[
-                "value"
-            ]
-        except ApiError:
-            return None  # it failed before it could return anything
+        for key in ("return_value", "report"):  # a drill that failed leaves its report under another key
+            path = f"{self._run_path}/taskInstances/report/xcomEntries/{key}"
+            try:
+                return self.api.get(path, deserialize="true")["value"]
+            except ApiError:
+                continue
+        return None  # it failed before it could return anything
 
     def _show_log(self, instance: dict[str, Any]) -> None:
-        self.say(f"--- {_label(instance)}: the end of its log")
+        self.say(f"--- {self._label(instance)}: the end of its log")
         path = f"{self._run_path}/taskInstances/{quote(instance['task_id'])}/logs/{instance['try_number']}"
         try:
             content = self.api.get(path, map_index=instance["map_index"], full_content="true")["content"]
         except (ApiError, OSError) as error:
             self.say(f"its log cannot be read: {error}")
             return
-        lines = [line for message in content for line in _log_lines(message) if not line.startswith("::")]
-        for line in lines[-LOG_LINES:]:
+        for line in _tail(content):
             self.say(f"    {line}")
+
+    def _label(self, instance: dict[str, Any]) -> str:
+        task_id, index = str(instance["task_id"]), int(instance["map_index"])
+        if index < 0:
+            return task_id
+        databases = self._mapped.get(task_id.partition(".")[0], ())
+        label = instance["rendered_map_index"] or str(index)
+        if label == str(index) and index < len(databases):  # Airflow knows the label only when the instance has begun
+            label = databases[index]
+        return f"{task_id}[{label}]"
 
     def _dag(self) -> Any:
         try:
@@ -224,10 +249,18 @@ class Follower:
             time.sleep(POLL_SECONDS)
 
 
-def _label(instance: dict[str, Any]) -> str:
-    if instance["map_index"] < 0:
-        return str(instance["task_id"])
-    return f"{instance['task_id']}[{instance['rendered_map_index'] or instance['map_index']}]"
+def _mapped_databases(dag_id: str, fleet: Fleet) -> Mapping[str, Sequence[str]]:
+    """By task group or task, the databases over which this DAG maps it, in the order of its map indexes."""
+    if dag_id == "nightly_backup":
+        return {server: fleet.on_server(server) for server in fleet.server_names()}
+    return {"backup_watch": [name for name, _ in fleet.names]} if dag_id == "backup_watch" else {}
+
+
+def _tail(content: Sequence[Any]) -> list[str]:
+    """The end of a task's log, without what Airflow says before the task begins."""
+    lines = [line for message in content for line in _log_lines(message) if not line.startswith("::")]
+    begins = max((number for number, line in enumerate(lines, 1) if LOG_PREAMBLE in line), default=0)
+    return lines[begins:][-LOG_LINES:]
 
 
 def _log_lines(message: Any) -> list[str]:
@@ -235,6 +268,8 @@ def _log_lines(message: Any) -> list[str]:
     if isinstance(message, str):
         return message.splitlines()
     lines = str(message["event"]).splitlines()
-    for error in message.get("error_detail") or []:
-        lines.append(f"{error.get('exc_type')}: {error.get('exc_value')}")
+    # The first is the error that was raised, the others are what it came from: their words are in its own.
+    for error in (message.get("error_detail") or [])[:1]:
+        kind = "" if error.get("exc_type") == "FailedForGood" else f"{error.get('exc_type')}: "
+        lines.append(f"{kind}{error.get('exc_value')}")
     return lines

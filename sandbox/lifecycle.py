@@ -64,7 +64,7 @@ class Sandbox:
                 self._purge()
 
     def status(self) -> list[tuple[str, str, str, str]]:
-        """Return name, state, address and pid of every part."""
+        """Return name, state, address and pid of every part; what is down has no address."""
         healthy = self.airflow.healthy()
         rows = [
             (f"postgres {server.name}", _state(server.running(), server.ready()), f"127.0.0.1:{server.port}", "")
@@ -80,7 +80,7 @@ class Sandbox:
             pid = self.processes.pid(f"airflow {name}")
             address = self.airflow.url if name == "api-server" else ""
             rows.append((f"airflow {name}", _state(bool(pid), name in healthy), address, str(pid or "")))
-        return rows
+        return [(name, state, "" if state == "down" else address, pid) for name, state, address, pid in rows]
 
     def environment(self) -> dict[str, str]:
         """Return what a program beside Airflow needs to reach the sandbox's bucket: the AWS SDK's own variables."""
@@ -97,7 +97,14 @@ class Sandbox:
     def where_to_look(self) -> list[str]:
         """Return the addresses and logins for people."""
         logins = "   ".join(f"{name} / {password}" for name, password in self.airflow.logins().items())
-        return [f"Airflow      {self.airflow.url}", f"  logins     {logins}", f"Slack inbox  {self.slack_url}"]
+        primary = self.servers.primary
+        psql = "psql" if shutil.which("psql") else str(primary.binaries.bindir / "psql")
+        return [
+            f"Airflow      {self.airflow.url}",
+            f"  logins     {logins}",
+            f"Slack inbox  {self.slack_url}",
+            f"The primary  {psql} postgres://postgres:{primary.password}@127.0.0.1:{primary.port}/app",
+        ]
 
     def require_up(self) -> None:
         """Refuse to go on where Airflow does not run."""

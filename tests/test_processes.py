@@ -102,6 +102,7 @@ def test_an_orphan_ends_itself_and_its_children():
     assert eventually(lambda: not alive(task) and not alive(child), 10)
 
 
+@pytest.mark.slow
 def test_an_orphan_that_ignores_sigterm_ends_too():
     supervisor = python("""
         import subprocess, sys, textwrap, time

@@ -18,18 +18,19 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from pgops.errors import Refused
+from pgops.errors import PgOpsError, Refused
 from pgops.fingerprint import LargeObjects, TableFingerprint
-from pgops.storage import Bucket, NotThere, ObjectInfo, StoredObject
+from pgops.storage import Bucket, HashingReader, NotThere, ObjectInfo, StoredObject
 from pgops.storage.compression import Algorithm
+from pgops.storage.streams import CHUNK
 
 MANIFEST = "manifest.json"
 DRAFT = "draft.json"
 MANIFEST_VERSION = 1
-_ID = re.compile(r"^(\d{8}T\d{6}Z)-[0-9a-f]{6}$")
+_ID = re.compile(r"^(\d{8}T\d{6}Z)-[0-9a-f]{6}\Z")
 # Every object this project ever writes into a backup's folder; nothing else is ever deleted.
 _KNOWN = re.compile(
-    r"^(manifest\.json|draft\.json|(dump|globals\.sql)(\.zst|\.gz)?(\.\d{3})?|drills/\d{8}T\d{6}Z\.json)$"
+    r"^(manifest\.json|draft\.json|(dump|globals\.sql)(\.zst|\.gz)?(\.\d{3})?|drills/\d{8}T\d{6}Z\.json)\Z"
 )
 
 
@@ -53,6 +54,17 @@ def time_of(backup_id: str) -> datetime:
             remedy="Take one from the bucket: it looks like 20261123T020000Z-1f9a3c",
         )
     return datetime.strptime(match[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
+class NotProven(PgOpsError):
+    """What the bucket holds is not what the database contained."""
+
+    def __init__(self, what: str, where: str) -> None:
+        super().__init__(
+            what,
+            where=where,
+            remedy="Do not rely on it: take the backup before or make another, and find out who or what changed it",
+        )
 
 
 @dataclass(frozen=True)
@@ -108,6 +120,8 @@ class Manifest:
     large_objects: LargeObjects = field(default_factory=LargeObjects)
     extensions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    encoding: str = "UTF8"
+    sequences_behind: tuple[str, ...] = ()
     format: str = "pg_dump custom"
     verification: Verification | None = None
     manifest_version: int = MANIFEST_VERSION
@@ -135,7 +149,17 @@ class Draft:
     contents: tuple[CatalogObject, ...]
 
 
+@dataclass(frozen=True)
+class DrillVerdict:
+    """The part of a drill's report that decides whether its backup can be relied on."""
+
+    backup_id: str
+    passed: bool
+    failures: tuple[str, ...]
+
+
 _MANIFEST = TypeAdapter(Manifest)
+_VERDICT = TypeAdapter(DrillVerdict)
 _DRAFT = TypeAdapter(Draft)
 _Kind = TypeVar("_Kind")
 
@@ -236,6 +260,18 @@ class Catalog:
             )
         return manifest
 
+    def missing(self, manifest: Manifest) -> list[str]:
+        """Keys of a manifest's objects that are not there, or not as long as they were written; reads none."""
+        gone = []
+        for stored in (*manifest.objects, *manifest.globals):
+            key = self.key(manifest.backup_id, stored.key)
+            try:
+                if self.bucket.head(key)["ContentLength"] != stored.bytes:
+                    gone.append(key)
+            except NotThere:
+                gone.append(key)
+        return gone
+
     def newest(self) -> Manifest | None:
         """The newest backup that exists; None if there is none."""
         backups = self.backups()
@@ -255,8 +291,44 @@ class Catalog:
         self.bucket.put_json(key, _MANIFEST.dump_python(manifest, mode="json"))
         self.bucket.delete([self.key(manifest.backup_id, DRAFT)])
 
+    def last_drill(self, backup_id: str) -> DrillVerdict | None:
+        """What the newest drill of a backup came to; None if it was never drilled."""
+        keys = sorted(info.key for info in self.bucket.objects(self.key(backup_id, "drills") + "/"))
+        return _read(self.bucket, keys[-1], _VERDICT, "drill report") if keys else None
+
     def write_drill(self, backup_id: str, at: datetime, report: Any) -> str:
         """Store a drill's report beside the manifest and return its key."""
         key = self.key(backup_id, "drills", f"{at:%Y%m%dT%H%M%SZ}.json")
         self.bucket.put_json(key, asdict(report))
         return key
+
+
+class StoredReader:
+    """Reads stored objects one after the other and refuses one whose length or hash differs from what was sent."""
+
+    def __init__(self, catalog: Catalog, backup_id: str, objects: tuple[StoredObject, ...]) -> None:
+        self._catalog, self._backup_id = catalog, backup_id
+        self._left = list(objects)
+        self._reader: HashingReader | None = None
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As Reader.read, but may return less than `size` before the end."""
+        while self._left:
+            if self._reader is None:
+                self._reader = HashingReader(
+                    self._catalog.bucket.open([self._catalog.key(self._backup_id, self._left[0].key)])
+                )
+            data = self._reader.read(CHUNK if size < 0 else size)
+            if data:
+                return data
+            self._check(self._left.pop(0), self._reader)
+            self._reader = None
+        return b""
+
+    def _check(self, stored: StoredObject, reader: HashingReader) -> None:
+        if (reader.bytes, reader.sha256) != (stored.bytes, stored.sha256):
+            raise NotProven(
+                f"{stored.key} came back as {reader.bytes} bytes with sha256 {reader.sha256[:12]}..., "
+                f"sent were {stored.bytes} bytes with {stored.sha256[:12]}...",
+                self._catalog.bucket.where(self._catalog.key(self._backup_id, stored.key)),
+            )

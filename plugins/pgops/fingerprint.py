@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
+from psycopg2.extras import RealDictCursor
 
 from pgops.include import query, sql_text
 from pgops.postgres import Dsn, Limits, connect
@@ -32,7 +33,8 @@ _BLOCK_BYTES = 8192
 class Table:
     """A table that pg_dump dumps. `condition` is an extension's "WHERE ..." for its configuration table, or empty.
 
-    `copy_schema` and `copy_name` say under which table its rows are dumped, restored and compared: nearly always itself.
+    `columns` are those that are dumped, sorted by name; `copy_schema` and `copy_name` say under which table its rows
+    are dumped and compared: nearly always itself.
     """
 
     oid: int
@@ -41,6 +43,7 @@ class Table:
     bytes: int
     unlogged: bool
     condition: str
+    columns: tuple[str, ...]
     copy_schema: str
     copy_name: str
 
@@ -72,9 +75,9 @@ class _Piece:
 
 def dumped_tables(connection: Connection) -> list[Table]:
     """The tables whose rows pg_dump dumps from this database."""
-    with connection.cursor() as cursor:
+    with connection.cursor(cursor_factory=RealDictCursor) as cursor:
         cursor.execute(sql_text("fingerprint/tables.sql"))
-        return [Table(*row) for row in cursor.fetchall()]
+        return [Table(**{**row, "columns": tuple(row["columns"])}) for row in cursor.fetchall()]
 
 
 def large_objects(connection: Connection) -> LargeObjects:
@@ -86,6 +89,26 @@ def large_objects(connection: Connection) -> LargeObjects:
         cursor.execute(sql_text("fingerprint/large_objects.sql"))
         count, hash_sum = cursor.fetchone() or (0, "0")
         return LargeObjects(count, hash_sum)
+
+
+def sequences_behind(connection: Connection) -> list[str]:
+    """Sequences of serial and identity columns that would next give a value which their column already passed."""
+    behind = []
+    with connection.cursor() as cursor:
+        cursor.execute(sql_text("fingerprint/owned_sequences.sql"))
+        for sequence_schema, sequence, schema, table, column, ascending in cursor.fetchall():
+            cursor.execute(
+                query(
+                    "fingerprint/sequence_is_behind.sql",
+                    ascending=sql.Literal(ascending),
+                    column=sql.Identifier(column),
+                    table=sql.Identifier(schema, table),
+                    sequence=sql.Identifier(sequence_schema, sequence),
+                )
+            )
+            if cursor.fetchone() == (True,):
+                behind.append(f"the sequence {sequence_schema}.{sequence} is behind {schema}.{table}.{column}")
+    return behind
 
 
 def fingerprint_tables(
@@ -129,7 +152,7 @@ def fingerprint_tables(
     def work() -> None:
         try:
             limits = Limits(statement=4 * 3600, lock=60, idle_in_transaction=0)
-            with connect(dsn, application_name, limits, readonly=True) as connection:
+            with connect(dsn, application_name, limits, readonly=True, system_names=True) as connection:
                 _work_through(connection, pieces, snapshot, add, lambda: bool(failures) or stopped())
         except BaseException as error:
             failures.append(error)
@@ -195,4 +218,5 @@ def _statement(piece: _Piece) -> sql.Composed:
             bounds.append(sql.SQL("ctid < {}").format(sql.Literal(f"({piece.end_block},0)")))
         condition = sql.SQL("WHERE ") + sql.SQL(" AND ").join(bounds)
     table = sql.Identifier(piece.table.schema, piece.table.name)
-    return query("fingerprint/table.sql", table=table, condition=condition)
+    columns = sql.SQL(", ").join(map(sql.Identifier, piece.table.columns))
+    return query("fingerprint/table.sql", columns=columns, table=table, condition=condition)

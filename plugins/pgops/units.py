@@ -28,6 +28,11 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 86400:.0f} d"
 
 
+def short(number: float) -> str:
+    """One decimal below 10, none above."""
+    return f"{number:.1f}" if abs(number) < 9.95 else f"{number:.0f}"
+
+
 def rate(bytes_per_second: float | None) -> str:
     """Throughput, as a size per second."""
     return ABSENT if bytes_per_second is None else f"{size(bytes_per_second)}/s"

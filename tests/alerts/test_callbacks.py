@@ -173,6 +173,7 @@ def test_a_context_that_makes_no_sense_raises_nothing(slack, caplog):
     [
         (LostOwnership("x", where="y", remedy="z"), "pg_main.commit", "backup-lost-its-lock"),
         (PgOpsError("x", where="y", remedy="z"), "pg_main.verify__2", "backup-verification-failed"),
+        (Refused("x", where="y", remedy="z"), "prepare", "drill-could-not-restore"),
         (RuntimeError("x"), "something_else", "a-task-failed"),
     ],
 )
@@ -220,7 +221,8 @@ def test_a_late_run_alerts_through_airflows_own_callback_trigger(slack):
     text = shown(message)
     assert "WARNING" in text and "nightly_backup is late" in text and "has not finished by 05:00 UTC" in text
     assert "Look at nightly_backup" in text and "run-is-late" in text
-    assert "/dags/nightly_backup/runs/scheduled__2026-11-23T02%3A00%3A00%2B00%3A00|" in text
+    assert "/dags/nightly_backup/runs/scheduled__2026-11-23T02%3A00%3A00%2B00%3A00|Open the run>" in text
+    assert "./dev" not in text, "production has no sandbox"
 
 
 @pytest.mark.airflow

@@ -226,11 +226,27 @@ def test_a_drill_is_proven_only_when_everything_held():
         assert_slack_takes(message)
 
 
-def test_the_command_survives_a_shell_whatever_the_name():
+def test_what_a_drill_did_not_come_to_is_not_told_as_if_it_had():
+    stopped = texts(drill_message(drill(restored=False, restore_seconds=None, amcheck=None, error="pg_restore died")))
+    assert "*Restore time (RTO)*\nnot measured" in stopped and "*Canary queries*\nnot asked" in stopped
+    assert "*Canary queries*\nnone in the fleet file" in texts(drill_message(drill(canaries=())))
+    assert "*Canary queries*\nnot asked" in texts(drill_message(drill(canaries=None)))
+
+
+def test_a_slow_throughput_keeps_a_decimal():
+    assert " 3.4 " in texts(nightly_message(night([line("a", throughput=3.4 * 2**20)])))
+    assert " 34 " in texts(nightly_message(night([line("a", throughput=34.4 * 2**20)])))
+
+
+@pytest.mark.parametrize(
+    ("configured", "beginning"), [("", ["airflow", "dags", "trigger"]), ("./dev run", ["./dev", "run"])]
+)
+def test_the_command_survives_a_shell_whatever_the_name(monkeypatch, configured, beginning):
+    monkeypatch.setenv("PGOPS_RUN_COMMAND", configured)
     command = run_command("nightly_backup", {"database": 'it\'s "$(rm)" ünï'})
     words = shlex.split(command)
-    assert words[:4] == ["./dev", "run", "nightly_backup", "--conf"]
-    assert json.loads(words[4]) == {"database": 'it\'s "$(rm)" ünï'}
+    assert words[:-1] == [*beginning, "nightly_backup", "--conf"]
+    assert json.loads(words[-1]) == {"database": 'it\'s "$(rm)" ünï'}
 
 
 @pytest.mark.parametrize(

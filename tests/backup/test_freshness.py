@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pgops.backup.freshness import freshness
-from pgops.catalog import Catalog, Compression, Manifest, Verification, new_backup_id
-from pgops.fleet import load_fleet
+from pgops.backup.freshness import freshness, freshness_of
+from pgops.catalog import Catalog, Compression, DrillVerdict, Manifest, Verification, new_backup_id
+from pgops.fleet import Retention, load_fleet
 from pgops.storage import Bucket
 from tests.servers import ACCESS_KEY, SECRET_KEY
 
@@ -128,8 +128,8 @@ def test_the_command_says_when_the_file_or_the_store_is_the_trouble(bucket, s3, 
     assert done.returncode == 2
     assert "cannot be read" in done.stderr
     done = command(s3, fleet, AWS_SECRET_ACCESS_KEY="wrong-secret-x")
-    assert done.returncode == 1
-    assert "SignatureDoesNotMatch" in done.stdout
+    assert (done.returncode, json.loads(done.stdout.splitlines()[-1])["fresh"]) == (2, None)
+    assert "UNKNOWN" in done.stdout and "SignatureDoesNotMatch" in done.stdout
     assert "Traceback" not in done.stderr
     assert "wrong-secret-x" not in done.stdout + done.stderr
 
@@ -140,3 +140,32 @@ def test_the_command_needs_no_airflow():
         [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(ROOT / "plugins")}, capture_output=True
     )
     assert done.stdout == b"ran\n", done.stderr
+
+
+def test_a_backup_that_its_drill_refuted_is_not_the_newest(night, tmp_path):
+    older = night.backup()
+    newer = night.backup()
+    fleet = load_fleet(fleet_of(night.bucket, tmp_path, {"name": night.name}))
+    drilled(night, newer.backup_id, passed=False)
+    found = freshness_of(night.name, fleet, night.bucket, datetime.now(UTC))
+    assert (found.fresh, found.backup_id, found.refuted) == (True, older.backup_id, (newer.backup_id,))
+    drilled(night, older.backup_id, passed=False)
+    found = freshness_of(night.name, fleet, night.bucket, datetime.now(UTC))
+    assert (found.fresh, found.why) == (False, "no backup is left that no drill refuted")
+    drilled(night, newer.backup_id, passed=True, later=timedelta(hours=1))
+    assert freshness_of(night.name, fleet, night.bucket, datetime.now(UTC)).backup_id == newer.backup_id
+
+
+def test_the_newest_backup_that_a_drill_restored_is_never_pruned(night):
+    restored = night.backup()
+    drilled(night, restored.backup_id, passed=True)
+    night.backup()
+    newest = night.backup()
+    nothing_else = Retention(keep_last=1, keep_days=0, keep_weekly=0, keep_monthly=0)
+    assert night.prune(newest.backup_id, nothing_else).kept == 2
+    assert night.catalog.backups() == [restored.backup_id, newest.backup_id]
+
+
+def drilled(night, backup_id: str, passed: bool, later: timedelta = timedelta(0)) -> None:
+    verdict = DrillVerdict(backup_id, passed, () if passed else ("contents: a row differs",))
+    night.catalog.write_drill(backup_id, datetime.now(UTC) + later, verdict)

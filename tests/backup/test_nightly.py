@@ -149,6 +149,7 @@ def _dump_while(night: Night, statement: str) -> None:
         night.dump()
 
 
+@pytest.mark.slow
 def test_a_table_that_somebody_locks_ends_the_dump_in_time(night):
     execute(night.dsn, "CREATE TABLE t ()")
     night.policy = BackupPolicy(lock_wait_seconds=1)

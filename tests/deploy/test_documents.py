@@ -13,7 +13,11 @@ import yaml
 from sandbox import settings
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = ["docs/roles.md", "docs/deploying.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+DOCUMENTS = [
+    *(f"docs/{name}.md" for name in ("roles", "deploying", "backups", "runbook")),
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+]
 DEPLOYING = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
 PACKAGE = Path(importlib.util.find_spec("airflow").submodule_search_locations[0])
 OPTIONS = yaml.safe_load((PACKAGE / "config_templates" / "config.yml").read_text(encoding="utf-8"))
@@ -85,6 +89,13 @@ def test_the_sandboxs_heartbeat_timeout_is_the_documented_one():
     source = (ROOT / "sandbox" / "airflow.py").read_text(encoding="utf-8")
     timeout = re.search(r'TASK_INSTANCE_HEARTBEAT_TIMEOUT": "(\d+)"', source)
     assert f"| sandbox | {timeout.group(1)} s |" in DEPLOYING
+
+
+def test_dag_files_may_take_as_long_everywhere_as_is_documented():
+    documented = re.search(r"AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT=(\d+)`", DEPLOYING).group(1)
+    for file in ("sandbox/airflow.py", "docker-compose.yaml"):
+        found = re.search(r'AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT"?: "(\d+)"', (ROOT / file).read_text(encoding="utf-8"))
+        assert found and found.group(1) == documented, file
 
 
 def test_the_celery_timeout_is_the_documented_one():

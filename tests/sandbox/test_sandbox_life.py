@@ -127,7 +127,8 @@ def test_a_run_is_followed_approved_and_reported(dev: Dev) -> None:
 def test_a_failed_run_shows_why_and_exits_with_1(dev: Dev) -> None:
     done = dev("run", "trial", "--approve", "--conf", '{"bad": "crm"}')
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "ValueError: the disk of crm is full" in done.stdout
+    assert done.stdout.count("the disk of crm is full") == 1
+    assert "ValueError: the disk of crm is full" in done.stdout and "Worker startup" not in done.stdout
     outcome = json.loads(done.stdout.splitlines()[-1])
     assert outcome["state"] == "failed"
     assert outcome["result"] is None

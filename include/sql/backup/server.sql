@@ -2,6 +2,7 @@
 SELECT current_setting('server_version_num')::integer AS version,
        pg_is_in_recovery() AS in_recovery,
        pg_database_size(current_database()) AS bytes,
+       (SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()) AS encoding,
        current_setting('client_connection_check_interval') AS session_mark,
        current_setting('max_locks_per_transaction')::bigint
            * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint)

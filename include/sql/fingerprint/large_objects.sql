@@ -1,7 +1,7 @@
 -- Purpose: number and fingerprint of the large objects. Pages count without their trailing zero bytes and empty pages
 --          not at all, because a restore fills the holes of a sparse object with zeros; each object's length counts.
 -- Privileges: SELECT on pg_largeobject: pg_read_all_data grants it.
-WITH pages AS (
+WITH pages AS NOT MATERIALIZED (  -- else all large objects would be written to temporary files of the source
     SELECT loid, pageno, data,
            pg_catalog.rtrim(data, '\x00'::pg_catalog.bytea) AS content
       FROM pg_catalog.pg_largeobject

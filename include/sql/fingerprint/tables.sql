@@ -2,7 +2,8 @@
 --          extensions only the configuration tables, with the condition that the extension names. No temporary
 --          tables, no foreign tables, no materialized views (they are refreshed at restore). copy_schema and copy_name
 --          are the table that pg_dump's COPY names: the root for partitions by hash of an enum, since an enum's hash is
---          another one in another database and a restored row may belong to another partition.
+--          another one in another database and a restored row may belong to another partition. columns are those that
+--          are dumped, sorted by name: a restore may order inherited ones anew and computes generated ones itself.
 -- Source: selectDumpableTable, makeTableDataInfo, processExtensionTables and forcePartitionRootLoad in pg_dump.c.
 -- Privileges: none beyond the catalogs.
 WITH hashed_by_enum AS (
@@ -18,6 +19,10 @@ SELECT c.oid,
        coalesce(pg_relation_size(c.oid), 0) AS bytes,
        c.relpersistence = 'u' AS unlogged,
        coalesce(config.condition, '') AS condition,
+       ARRAY(SELECT a.attname::text
+               FROM pg_attribute a
+              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+              ORDER BY a.attname) AS columns,
        coalesce(rn.nspname, n.nspname) AS copy_schema,
        coalesce(r.relname, c.relname) AS copy_name
   FROM pg_class c

@@ -23,6 +23,10 @@ ALTER ROLE pgops_drill WITH
 -- Where the archives of a restore wait and how far it is: settings and activity of this server.
 GRANT pg_read_all_stats, pg_read_all_settings TO pgops_drill;
 
+-- The contents of large objects are compared in one query of their catalog. Scratch databases are copied from this one,
+-- and the privilege with them.
+GRANT SELECT ON pg_catalog.pg_largeobject TO pgops_drill;
+
 -- pg_amcheck: amcheck is no trusted extension, and only superusers may run it until they grant it. Every database that
 -- is copied from this one has both then.
 DO $$

@@ -103,10 +103,13 @@ def try_key(ti: Any) -> str:
 
 
 def database_of(context: Mapping[str, Any]) -> str:
-    """The database that a task was about: the mapped instance's label, else the run's param; empty for neither."""
+    """The database that a task was about: the mapped instance's label, the operator's own, or the run's param."""
     label = getattr(context["ti"], "rendered_map_index", None)
     if label and not str(label).isdigit():
         return str(label)
+    own = getattr(context.get("task"), "database", None)
+    if isinstance(own, str) and "{{" not in own:
+        return own
     try:
         return str(context["params"]["database"] or "")
     except Exception:  # absent, or a param that does not validate
@@ -172,7 +175,7 @@ class LateRunNotifier(BaseNotifier):
             remedy=self.remedy,
             log_url=_run_url(dag_id, run_id),
             runbook="run-is-late",
-            command="./dev status",
+            log_label="Open the run",
         )
 
 

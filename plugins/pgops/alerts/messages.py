@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -58,6 +59,7 @@ DETAILED_FAILURES = 8
 NAMED_FAILURES = 40
 PROVEN_ROWS = 40
 COMMAND_TEXT = 600
+RUN_COMMAND = "airflow dags trigger"
 DETAILED_NOTES = 6
 NAME_WIDTH = 12  # a row then has 39 characters: what a phone shows without wrapping
 
@@ -78,6 +80,7 @@ class Alert:
         runbook: a section of the runbook (a key of runbook.SECTIONS).
         command: the next command, to be copied.
         details: further small print, such as the run.
+        log_label: what the link to `log_url` says.
     """
 
     title: str
@@ -91,6 +94,7 @@ class Alert:
     runbook: str
     command: str = ""
     details: tuple[str, ...] = ()
+    log_label: str = "Open the task log"
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ class DrillReport:
         restore_seconds: the measured restore time.
         rto_seconds: what the policy allows; None when it says nothing.
         amcheck: problems that pg_amcheck found; None when it was not run.
-        canaries: the canary queries.
+        canaries: the canary queries; None when they were not asked.
         started_at: when the drill began.
         log_url: the task's log in the Airflow UI.
         error: why the drill stopped, when it did.
@@ -169,7 +173,7 @@ class DrillReport:
     restore_seconds: float | None
     rto_seconds: float | None
     amcheck: int | None
-    canaries: tuple[Canary, ...]
+    canaries: tuple[Canary, ...] | None
     started_at: datetime
     log_url: str
     error: str = ""
@@ -189,7 +193,7 @@ class DrillReport:
             (not self.restored or bool(self.error), "drill-could-not-restore"),
             (bool(self.differing), "drill-found-a-mismatch"),
             (bool(self.amcheck), "drill-amcheck-found-corruption"),
-            (not all(c.ok for c in self.canaries), "drill-canary-query-failed"),
+            (not all(c.ok for c in self.canaries or ()), "drill-canary-query-failed"),
             (not self.within_rto, "drill-missed-its-rto"),
         )
         return next((section for found, section in findings if found), "")
@@ -201,8 +205,11 @@ class DrillReport:
 
 
 def run_command(dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
-    """The command that runs a DAG, fit for a shell whatever the names in it hold."""
-    command = f"./dev run {shlex.quote(dag_id)}"
+    """The command that runs a DAG, fit for a shell whatever the names in it hold.
+
+    $PGOPS_RUN_COMMAND is its beginning, for whatever takes `DAG --conf JSON`: the sandbox says `./dev run`.
+    """
+    command = f"{os.environ.get('PGOPS_RUN_COMMAND') or RUN_COMMAND} {shlex.quote(dag_id)}"
     return f"{command} --conf {shlex.quote(json.dumps(conf, ensure_ascii=False))}" if conf else command
 
 
@@ -226,7 +233,7 @@ def alert_message(alert: Alert, *, runbook_url: str | None = None) -> Message:
     ]
     if alert.command:
         blocks.append(markdown(code_block(alert.command, COMMAND_TEXT)))
-    blocks.append(markdown(_links(alert.log_url, alert.runbook, runbook_url)))
+    blocks.append(markdown(_links(alert.log_url, alert.runbook, runbook_url, alert.log_label)))
     if alert.details:
         blocks.append(context(" · ".join(code(detail, 200) for detail in alert.details)))
     text = safe(f"{look.word}: {about}. {alert.what}. Next: {alert.remedy}", NOTIFICATION_TEXT)
@@ -263,8 +270,8 @@ def drill_message(report: DrillReport, *, runbook_url: str | None = None) -> Mes
                 ("Contents", _contents(report)),
                 ("Restore time (RTO)", _measured_rto(report)),
                 ("pg_amcheck", _amcheck(report.amcheck)),
-                ("Canary queries", _canary_summary(report.canaries)),
-                ("Since", when(report.started_at)),
+                ("Canary queries", _canary_summary(report.canaries if report.restored else None)),
+                ("Started", when(report.started_at)),
             ]
         ),
     ]
@@ -272,7 +279,7 @@ def drill_message(report: DrillReport, *, runbook_url: str | None = None) -> Mes
         blocks.append(markdown("*Error*\n" + code_block(report.error, 1500)))
     if report.differing:
         blocks.append(markdown("*Tables that differ*\n" + _listed(report.differing, 20)))
-    broken = [f"{c.name}: {c.detail}" if c.detail else c.name for c in report.canaries if not c.ok]
+    broken = [f"{c.name}: {c.detail}" if c.detail else c.name for c in report.canaries or () if not c.ok]
     if broken:
         blocks.append(markdown("*Canary queries that failed*\n" + _listed(broken, 10)))
     blocks += _ending(report.log_url, "" if report.ok else report.command, report.runbook, runbook_url)
@@ -283,8 +290,8 @@ def drill_message(report: DrillReport, *, runbook_url: str | None = None) -> Mes
 # --- The parts ---------------------------------------------------------------------------------------------------
 
 
-def _links(log_url: str, section: str, runbook_url: str | None) -> str:
-    parts = [link(log_url, "Open the task log")] if log_url else []
+def _links(log_url: str, section: str, runbook_url: str | None, log_label: str = "Open the task log") -> str:
+    parts = [link(log_url, log_label)] if log_url else []
     if section:
         base = runbook_url or runbook_base()
         address, title = f"{base}#{section}", f"Runbook: {SECTIONS.get(section, section)}"
@@ -362,7 +369,7 @@ def _proven_table(proven: Sequence[BackupLine], room: int) -> list[Block]:
 
 
 def _line_row(line: BackupLine, with_proof: bool) -> str:
-    rate = units.ABSENT if line.throughput is None else f"{line.throughput / 2**20:.0f}"
+    rate = units.ABSENT if line.throughput is None else units.short(line.throughput / 2**20)
     size, time, change = units.size(line.bytes), units.duration(line.seconds), units.change(line.change)
     return _row(line.name, size, time, rate, change, line.verification if with_proof else "")
 
@@ -394,6 +401,8 @@ def _contents(report: DrillReport) -> str:
 
 
 def _measured_rto(report: DrillReport) -> str:
+    if report.restore_seconds is None:
+        return "not measured"
     measured = units.duration(report.restore_seconds)
     if report.rto_seconds is None:
         return f"{measured} (no RTO in the policy)"
@@ -405,7 +414,9 @@ def _amcheck(problems: int | None) -> str:
     return "not run" if problems is None else _mark(problems == 0, "clean", _count(problems, "problem"))
 
 
-def _canary_summary(canaries: Sequence[Canary]) -> str:
+def _canary_summary(canaries: Sequence[Canary] | None) -> str:
+    if canaries is None:
+        return "not asked"
     if not canaries:
         return "none in the fleet file"
     good = sum(c.ok for c in canaries)

@@ -32,6 +32,7 @@ _BY_STEP = {
     "verify": "backup-verification-failed",
     "commit": "backup-verification-failed",
     "prune": "backup-pruning-failed",
+    "prepare": "drill-could-not-restore",
     "restore": "drill-could-not-restore",
     "compare": "drill-found-a-mismatch",
     "amcheck": "drill-amcheck-found-corruption",

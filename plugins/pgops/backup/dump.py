@@ -11,7 +11,7 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,7 +27,15 @@ from pgops.backup.source import APPLICATION, Source, unlogged_note
 from pgops.backup.sweep import sweep_incomplete
 from pgops.catalog import Catalog, CatalogObject, Compression, Draft, Manifest, time_of
 from pgops.errors import PgOpsError, Refused
-from pgops.fingerprint import LargeObjects, Table, TableFingerprint, dumped_tables, fingerprint_tables, large_objects
+from pgops.fingerprint import (
+    LargeObjects,
+    Table,
+    TableFingerprint,
+    dumped_tables,
+    fingerprint_tables,
+    large_objects,
+    sequences_behind,
+)
 from pgops.fleet import BackupPolicy
 from pgops.include import sql_text
 from pgops.ledger import Lease, held_lease
@@ -62,9 +70,11 @@ class _Snapshot:
     id: str
     connection: Connection
     tables: list[Table]
+    shapes: dict[int, tuple[int, list[str]]]
     contents: tuple[CatalogObject, ...]
     extensions: dict[str, str]
     notes: tuple[str, ...]
+    sequences_behind: tuple[str, ...]
 
 
 def dump(
@@ -149,6 +159,8 @@ def _dump_from(
         tables=tuple(tables),
         large_objects=lobs,
         extensions=snapshot.extensions,
+        encoding=source.facts.encoding,
+        sequences_behind=snapshot.sequences_behind,
         notes=(*notes, *snapshot.notes, *copy_notes),
     )
     catalog.write_draft(Draft(manifest, snapshot.contents))
@@ -176,8 +188,9 @@ def _dump_from(
 @contextmanager
 def _snapshot(source: Source) -> Iterator[_Snapshot]:
     """Hold an exported snapshot open. No idle limit: it would end the snapshot in the middle of the dump."""
-    limits = Limits(statement=600, lock=60, idle_in_transaction=0)
-    with connect(source.dsn, f"{APPLICATION}.snapshot", limits) as connection, connection.cursor() as cursor:
+    limits = Limits(statement=4 * 3600, lock=60, idle_in_transaction=0)
+    name = f"{APPLICATION}.snapshot"
+    with connect(source.dsn, name, limits, system_names=True) as connection, connection.cursor() as cursor:
         cursor.execute(sql_text("backup/take_advisory_lock.sql"))
         if cursor.fetchone() != (True,):
             raise Refused(
@@ -189,6 +202,7 @@ def _snapshot(source: Source) -> Iterator[_Snapshot]:
         cursor.execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         cursor.execute("SELECT pg_export_snapshot()")
         (snapshot_id,) = cursor.fetchone() or ("",)
+        shapes = _shapes(connection)
         tables = dumped_tables(connection)
         unlogged = [table for table in tables if table.unlogged] if source.role == "standby" else []
         tables = [table for table in tables if table not in unlogged]
@@ -196,7 +210,16 @@ def _snapshot(source: Source) -> Iterator[_Snapshot]:
         contents = tuple(CatalogObject(*row) for row in cursor.fetchall())
         cursor.execute(sql_text("backup/extensions.sql"))
         extensions: dict[str, str] = dict(cursor.fetchall())
-        yield _Snapshot(snapshot_id, connection, tables, contents, extensions, unlogged_note(unlogged))
+        yield _Snapshot(
+            id=snapshot_id,
+            connection=connection,
+            tables=tables,
+            shapes=shapes,
+            contents=contents,
+            extensions=extensions,
+            notes=unlogged_note(unlogged),
+            sequences_behind=tuple(sequences_behind(connection)),
+        )
         cursor.execute("COMMIT")
 
 
@@ -219,12 +242,46 @@ def _fingerprints(
     return tables, large_objects(snapshot.connection)
 
 
+def _shapes(connection: Connection) -> dict[int, tuple[int, list[str]]]:
+    """The file and the columns of every table, by its oid."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql_text("backup/table_shapes.sql"))
+        return {oid: (file, columns) for oid, file, columns in cursor.fetchall()}
+
+
+def _refuse_changed_tables(source: Source, snapshot: _Snapshot) -> None:
+    """Refuse tables that were rewritten or altered after the snapshot: in it they look empty, or have other columns.
+
+    Asked when pg_dump writes its first byte: then it holds its locks, and nothing can change any more.
+
+    Raises:
+        Refused: there are such tables; another try, with a new snapshot, will see them whole.
+    """
+    with connect(source.dsn, f"{APPLICATION}.shapes", system_names=True, readonly=True) as connection:
+        now = _shapes(connection)
+    changed = [
+        f"{table.schema}.{table.name}"
+        for table in snapshot.tables
+        if now.get(table.oid) != snapshot.shapes.get(table.oid)
+    ]
+    if changed:
+        raise Refused(
+            f"{len(changed)} tables were emptied, rewritten or altered while the dump began: {', '.join(changed[:5])}",
+            where=source.dsn.where,
+            remedy="The task tries again with a new snapshot; keep migrations away from the backup's time",
+            retry=True,
+        )
+
+
 class _Output:
     """A program's output that ends only when the program ended well: a failure must abort the upload."""
 
-    def __init__(self, program: Program, beside: Future[Any] | None = None) -> None:
+    def __init__(
+        self, program: Program, beside: Future[Any] | None = None, on_first_byte: Callable[[], None] | None = None
+    ) -> None:
         self._program = program
         self._beside = beside
+        self._on_first_byte = on_first_byte
 
     def read(self, size: int = -1, /) -> bytes:
         """As Reader.read."""
@@ -234,6 +291,9 @@ class _Output:
         data = self._program.stdout.read(size)
         if not data:
             self._program.wait()
+        if self._on_first_byte is not None:
+            check, self._on_first_byte = self._on_first_byte, None
+            check()
         return data
 
 
@@ -250,18 +310,20 @@ def _stream_dump(
         "--format=custom",
         "--compress=0",
         "--no-password",
-        "--encoding=UTF8",
         f"--snapshot={snapshot.id}",
         f"--lock-wait-timeout={policy.lock_wait_seconds}s",
         f"--dbname={source.dsn.conninfo()}",
     ]
+    if source.facts.encoding != "SQL_ASCII":  # whose bytes no encoding describes
+        argv.append("--encoding=UTF8")
     if source.role == "standby":
         argv.append("--no-unlogged-table-data")  # a standby has no rows of theirs
     environment = source.dsn.environment(f"{APPLICATION}.pg_dump", **_SERVER_SETTINGS)
     suffix = SUFFIX[policy.compression]
     progress = Progress(f"dump of {catalog.database}", total=sum(table.bytes for table in snapshot.tables))
     with Program(argv, where=source.dsn.where, env=environment, stdout=subprocess.PIPE) as program:
-        plain = _Counted(_Output(program, prints), progress)
+        output = _Output(program, prints, lambda: _refuse_changed_tables(source, snapshot))
+        plain = _Counted(output, progress)
         compressed = CompressingReader(plain, policy.compression, policy.level)
         with copying_to(policy.local_copy, catalog.database, f"{backup_id}.dump{suffix}", compressed) as copy:
             objects = catalog.bucket.upload(catalog.key(backup_id, f"dump{suffix}"), copy, policy.storage_class)

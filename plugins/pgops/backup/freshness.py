@@ -13,15 +13,20 @@ import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from pgops.catalog import Catalog
+from pgops.catalog import Catalog, Manifest
 from pgops.errors import PgOpsError, Refused
 from pgops.fleet import Fleet, load_fleet
-from pgops.storage import Bucket
+from pgops.storage import Bucket, StorageError
+
+_CLOCKS_DIFFER_HOURS = 0.1
 
 
 @dataclass(frozen=True)
 class Freshness:
-    """The age of a database's newest proven backup against its RPO, in hours; `why` says what is wrong."""
+    """The age of a database's newest proven backup against its RPO, in hours; `why` says what is wrong.
+
+    A backup that its restore drill refuted does not count; `refuted` names those that are newer than the one that does.
+    """
 
     database: str
     fresh: bool
@@ -29,6 +34,14 @@ class Freshness:
     age_hours: float | None
     rpo_hours: float | None
     why: str = ""
+    refuted: tuple[str, ...] = ()
+
+    def line(self) -> str:
+        """As people read it."""
+        age = "" if self.age_hours is None else f"{self.age_hours:.1f} h of {self.rpo_hours:g} h"
+        words = ("fresh" if self.fresh else "STALE", f"{self.database:<12}", self.backup_id or "-", age, self.why)
+        refuted = f"(not counted, since its drill failed: {', '.join(self.refuted)})" if self.refuted else ""
+        return "  ".join(word for word in (*words, refuted) if word)
 
 
 def freshness(fleet: Fleet, bucket: Bucket, now: datetime) -> list[Freshness]:
@@ -37,22 +50,44 @@ def freshness(fleet: Fleet, bucket: Bucket, now: datetime) -> list[Freshness]:
 
 
 def freshness_of(name: str, fleet: Fleet, bucket: Bucket, now: datetime) -> Freshness:
-    """Look at one database."""
+    """Look at one database.
+
+    Raises:
+        StorageError: the bucket did not answer.
+    """
     try:
         rpo_hours = fleet.database(name).backup.rpo_hours
-        newest = Catalog(bucket, name).newest()
+        catalog = Catalog(bucket, name)
+        newest, refuted = _newest_usable(catalog)
+        gone = catalog.missing(newest) if newest else []
+    except StorageError:
+        raise  # nobody knows how old the backups are: that is another alarm than an old one
     except PgOpsError as error:
         return Freshness(name, False, None, None, None, str(error))
     if newest is None:
-        return Freshness(name, False, None, None, rpo_hours, "there is no proven backup at all")
+        why = "there is no proven backup at all" if not refuted else "no backup is left that no drill refuted"
+        return Freshness(name, False, None, None, rpo_hours, why, refuted)
     # The state that can be brought back is the snapshot's: the age counts from the start.
     age_hours = round((now - newest.started_at).total_seconds() / 3600, 2)
-    why = (
-        ""
-        if age_hours <= rpo_hours
-        else f"the newest proven backup is {age_hours:.1f} h old, allowed are {rpo_hours:g} h"
-    )
-    return Freshness(name, not why, newest.backup_id, age_hours, rpo_hours, why)
+    why = ""
+    if gone:
+        why = f"of the newest proven backup {gone[0]} is missing or cut off: a lifecycle rule, or somebody"
+    elif age_hours < -_CLOCKS_DIFFER_HOURS:
+        why = f"the newest proven backup lies {-age_hours:.1f} h in the future: a clock was or is wrong"
+    elif age_hours > rpo_hours:
+        why = f"the newest proven backup is {age_hours:.1f} h old, allowed are {rpo_hours:g} h"
+    return Freshness(name, not why, newest.backup_id, age_hours, rpo_hours, why, refuted)
+
+
+def _newest_usable(catalog: Catalog) -> tuple[Manifest | None, tuple[str, ...]]:
+    """The newest backup that no drill refuted, and the newer ones that one did."""
+    refuted: list[str] = []
+    for backup_id in reversed(catalog.backups()):
+        verdict = catalog.last_drill(backup_id)
+        if verdict is None or verdict.passed:
+            return catalog.manifest(backup_id), tuple(refuted)
+        refuted.append(backup_id)
+    return None, tuple(refuted)
 
 
 def refuse_stale(found: Freshness) -> None:
@@ -75,9 +110,17 @@ def main() -> int:
     except PgOpsError as error:
         print(error, file=sys.stderr)
         return 2
-    found = freshness(fleet, Bucket(boto3.client("s3"), storage.bucket, storage.prefix), datetime.now(UTC))
+    client = boto3.client("s3")
+    bucket = Bucket(client, storage.bucket, storage.prefix)
+    print(f"asked {bucket.where()} at {client.meta.endpoint_url}")
+    try:
+        found = freshness(fleet, bucket, datetime.now(UTC))
+    except PgOpsError as error:
+        print(f"UNKNOWN  {error}")
+        print(json.dumps({"fresh": None, "error": str(error)}))
+        return 2
     for one in found:
-        print(f"{'fresh' if one.fresh else 'STALE'}  {one.database}  {one.backup_id or '-'}  {one.why}")
+        print(one.line())
     fresh = all(one.fresh for one in found)
     print(json.dumps({"fresh": fresh, "databases": [asdict(one) for one in found]}))
     return 0 if fresh else 1

@@ -36,7 +36,8 @@ def preflight(database: str, found: list[Source], notes: list[str], bucket: Buck
     program = client_program("pg_dump", source.facts.version)
     _refuse_pooler(source)
     _refuse_blind_role(source)
-    with connect(source.dsn, APPLICATION, Limits(statement=60), readonly=True) as connection:
+    limits = Limits(statement=60)
+    with connect(source.dsn, APPLICATION, limits, readonly=True, system_names=True) as connection:
         tables = dumped_tables(connection)
         with connection.cursor() as cursor:
             cursor.execute(sql_text("backup/unreadable_tables.sql"))

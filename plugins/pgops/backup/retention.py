@@ -34,19 +34,22 @@ class Pruned:
     strange: tuple[str, ...]
 
 
-def plan(backups: Sequence[str], retention: Retention, now: datetime) -> Plan:
+def plan(backups: Sequence[str], retention: Retention, now: datetime, restored: str | None = None) -> Plan:
     """Decide which backups stay: a backup stays when any rule keeps it; the newest always stays.
 
     Args:
         backups: ids of backups that exist, which means proven.
         retention: the policy.
         now: an aware datetime.
+        restored: the newest backup whose last drill passed; it stays too.
     """
     newest_first = sorted(backups, reverse=True)
     reasons: dict[str, list[str]] = {backup_id: [] for backup_id in newest_first}
     for position, backup_id in enumerate(newest_first):
         if position == 0:
             reasons[backup_id].append("newest")
+        if backup_id == restored:
+            reasons[backup_id].append("newest that was restored in a drill")
         if position < retention.keep_last:
             reasons[backup_id].append(f"last {retention.keep_last}")
         if now - time_of(backup_id) <= timedelta(days=retention.keep_days):
@@ -108,7 +111,7 @@ def prune(
                 remedy="Run nightly_backup for this database first",
             )
         catalog.manifest(tonight)  # it must be readable, not merely there
-        decided = plan(backups, retention, now)
+        decided = plan(backups, retention, now, _newest_restored(catalog, backups))
         for backup_id, why in decided.keep.items():
             log.info("keep   %s: %s", backup_id, ", ".join(why))
         strange: list[str] = []
@@ -125,6 +128,14 @@ def prune(
         kept=len(decided.keep),
         strange=tuple(strange),
     )
+
+
+def _newest_restored(catalog: Catalog, backups: Sequence[str]) -> str | None:
+    for backup_id in reversed(backups):
+        verdict = catalog.last_drill(backup_id)
+        if verdict is not None and verdict.passed:
+            return backup_id
+    return None
 
 
 def _remove(catalog: Catalog, backup_id: str, dry_run: bool) -> list[str]:

@@ -27,6 +27,7 @@ class Facts:
     version: int
     in_recovery: bool
     bytes: int
+    encoding: str
     session_mark: str
     lock_entries: int
     sees_all_rows: bool
@@ -79,7 +80,7 @@ def unlogged_note(tables: Sequence[Table]) -> tuple[str, ...]:
 
 
 def _primary(dsn: Dsn) -> Source:
-    with connect(dsn, APPLICATION, Limits(statement=30)) as connection:
+    with connect(dsn, APPLICATION, Limits(statement=30), system_names=True) as connection:
         facts = facts_of(connection)
     if facts.in_recovery:
         raise Refused(
@@ -91,7 +92,7 @@ def _primary(dsn: Dsn) -> Source:
 
 
 def _standby(dsn: Dsn, policy: BackupPolicy) -> Source:
-    with connect(dsn, APPLICATION, Limits(statement=30)) as connection:
+    with connect(dsn, APPLICATION, Limits(statement=30), system_names=True) as connection:
         facts = facts_of(connection)
         with connection.cursor() as cursor:
             cursor.execute(sql_text("backup/standby_lag.sql") if facts.in_recovery else "SELECT 0")

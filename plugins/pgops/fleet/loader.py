@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,11 +17,12 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pgops.fleet.models import BackupPolicy, Database, DrillPolicy, Fleet, Server, Settings
+from pgops.fleet.models import NAME_PATTERN, BackupPolicy, Database, DrillPolicy, Fleet, Server, Settings
 from pgops.fleet.problems import FleetProblem
 from pgops.include import include_folder
 
 _Entry = TypeVar("_Entry", bound=BaseModel)
+_SECTIONS = ("servers", "databases", "defaults")  # of the top level, beside the keys of Settings
 
 
 def fleet_file() -> Path:
@@ -54,9 +56,8 @@ class _Reader:
         self.problems: list[FleetProblem] = []
 
     def fleet(self) -> Fleet:
-        sections = {"servers", "databases", "defaults"}
         settings = self._validated(
-            Settings, {key: value for key, value in self.document.items() if key not in sections}, "top level", None
+            Settings, {key: value for key, value in self.document.items() if key not in _SECTIONS}, "top level", None
         )
         servers = [
             server
@@ -70,7 +71,7 @@ class _Reader:
         known_servers = {server.name for server in servers}
         for position, entry in enumerate(self._list("databases")):
             name = _text(entry, "name") or f"databases-{position}"
-            names.append((name, _text(entry, "server") or "unknown"))
+            names.append((name, _group(_text(entry, "server"))))
             key = f"databases[{position}] ({name})"
             database = self._validated(Database, _with_defaults(entry, defaults), key, name)
             if database is None:
@@ -141,6 +142,11 @@ def _text(entry: Any, key: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def _group(server: str | None) -> str:
+    """The server's name, where Airflow takes it as that of a task group; the entry's own problem tells the rest."""
+    return server if server and re.match(NAME_PATTERN, server) else "unknown"
+
+
 def _with_defaults(entry: Any, defaults: dict[str, Any]) -> Any:
     """The entry with the defaults below it; mappings are merged key by key."""
     if not isinstance(entry, dict):
@@ -177,4 +183,5 @@ def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[
         info = current.model_fields.get(str(part)) if current is not None else None
         candidates = [] if info is None else [info.annotation, *getattr(info.annotation, "__args__", ())]
         current = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
-    return list(current.model_fields) if current is not None else []
+    beside = _SECTIONS if current is Settings else ()
+    return [*current.model_fields, *beside] if current is not None else []

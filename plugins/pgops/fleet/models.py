@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
+from croniter import croniter  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from pgops.errors import Refused
 from pgops.fleet.problems import FleetProblem
 
 # Names become parts of object keys and of Airflow task labels.
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+SCHEDULED = ("nightly_backup", "backup_watch")
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 ConnectionId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
@@ -152,6 +155,7 @@ class Settings(_Model):
     """What holds for the whole fleet.
 
     schedules: a DAG's id to its cron expression, in `timezone`.
+    drill_pool: the Airflow pool of the tasks that load a server for drills, so that measured times mean something.
     late_after_minutes: nightly_backup still running so long after it was queued sends an alert.
     runbook_url: where docs/runbook.md can be read by whoever gets an alert.
     """
@@ -162,7 +166,19 @@ class Settings(_Model):
     slack: Slack | None = None
     schedules: dict[str, str] = Field(default_factory=dict)
     late_after_minutes: int = Field(180, ge=1)
+    drill_pool: str = "default_pool"
     runbook_url: str | None = None
+
+    @field_validator("schedules")
+    @classmethod
+    def _cron(cls, value: dict[str, str]) -> dict[str, str]:
+        # A DAG with a wrong expression vanishes from Airflow, and one for no DAG is not heard.
+        for dag_id, expression in value.items():
+            if dag_id not in SCHEDULED:
+                raise ValueError(f"{dag_id!r} is no scheduled DAG: {', '.join(SCHEDULED)}")
+            if not croniter.is_valid(expression):
+                raise ValueError(f"{expression!r} is no cron expression, such as '0 2 * * *'")
+        return value
 
     @field_validator("timezone")
     @classmethod
@@ -198,6 +214,11 @@ class Fleet:
     def pool(self, server: str) -> str:
         """The pool of a server; the default pool when its entry is unreadable."""
         return next((entry.pool for entry in self.servers if entry.name == server), "default_pool")
+
+    @property
+    def drill_pool(self) -> str:
+        """The pool of the tasks that load a server for drills."""
+        return self.settings.drill_pool if self.settings else "default_pool"
 
     def schedule(self, dag_id: str, default: str) -> str:
         """The cron expression of a DAG."""

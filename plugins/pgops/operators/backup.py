@@ -17,8 +17,8 @@ from pgops.operators.results import from_xcom, to_xcom
 if TYPE_CHECKING:
     from pgops.backup import Source
 
-# One event for each backup that exists, with the partition key "<database>/<backup_id>". A name and no URI: for a scheme
-# Airflow loads the handlers of every provider, boto3 among them, whenever a task reads its DAG file.
+# One event for each backup that exists, with the partition key "<database>/<backup_id>". A name and no URI: for a
+# URI Airflow loads the handlers of every provider, boto3 among them, whenever a task reads its DAG file.
 PROVEN_BACKUP = Asset("proven_backup")
 
 

@@ -88,8 +88,10 @@ class RestoreOperator(_OnScratch):
         self, context: Mapping[str, Any], fleet: Fleet, scratch: Scratch, restored: Dsn, policy: DrillPolicy
     ) -> dict[str, Any]:
         """Return a Restored."""
-        from pgops.recovery import restore
+        from pgops.recovery import make_empty, restore
 
+        server = resources.drill_server(fleet.database(scratch.database))
+        make_empty(server, scratch.dbname, scratch.encoding)  # a try before this one may have failed half way
         catalog = resources.catalog(fleet.checked_settings(), scratch.database)
         return to_xcom(restore(catalog, scratch.backup_id, restored, policy.jobs))
 
@@ -194,7 +196,7 @@ class DrillReportOperator(PgOpsOperator):
         restored = results.pop("restore")
         policy = database.drill
         assert policy is not None  # there was a scratch database
-        missing = [name for name, value in results.items() if value is None]
+        unfinished = self._unfinished(context, {"restore": restored, **results})
         verdict = report(
             resources.catalog(settings, database.name),
             scratch.backup_id,
@@ -202,10 +204,10 @@ class DrillReportOperator(PgOpsOperator):
             policy.rto_minutes * 60,
             from_xcom(Restored, restored) if restored else None,
             [from_xcom(Check, value) for value in results.values() if value is not None],
-            missing if restored else ["restore", *missing],
+            unfinished,
             resources.ledger(settings),
         )
-        send_drill_report(verdict, scratch, context, settings)
+        send_drill_report(verdict, scratch, policy.canaries, context, settings)
         plain = to_xcom(verdict)
         if not verdict.passed:
             context["ti"].xcom_push(key="report", value=plain)
@@ -215,6 +217,13 @@ class DrillReportOperator(PgOpsOperator):
                 remedy="See the runbook before relying on this backup",
             )
         return plain
+
+    def _unfinished(self, context: Mapping[str, Any], results: Mapping[str, Any]) -> list[str]:
+        """What kept steps from an outcome. Steps that only waited for a failed one say nothing new."""
+        without = [name for name, value in results.items() if value is None]
+        pulled = {name: context["ti"].xcom_pull(task_ids=self.steps[name], key="problem") for name in without}
+        known = [f"{name}: {problem['error']}" for name, problem in pulled.items() if problem]
+        return known or [f"{name} did not come to an end: see its log" for name in without[:1]]
 
     @staticmethod
     def _result(context: Mapping[str, Any], task_id: str) -> Any:

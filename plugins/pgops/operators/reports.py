@@ -16,7 +16,8 @@ from pgops.operators.alerting import record_run, tell_slack
 from pgops.operators.base import FailedForGood
 
 if TYPE_CHECKING:
-    from pgops.alerts.messages import BackupLine
+    from pgops.alerts.messages import BackupLine, Canary
+    from pgops.fleet import Canary as Question
     from pgops.recovery import DrillReport, Scratch
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class NightlyReportOperator(BaseOperator):
         result = {"databases": outcomes, "failed": failed}
         if failed:
             context["ti"].xcom_push(key="return_value", value=result)
-            raise AirflowFailException(f"not backed up tonight: {', '.join(failed)}")
+            raise AirflowFailException("; ".join(f"{name}: {outcomes[name]['error']}" for name in failed))
         return result
 
     @staticmethod
@@ -137,10 +138,23 @@ def _sentence(name: str, outcome: Mapping[str, Any]) -> str:
     )
 
 
-def send_drill_report(verdict: DrillReport, scratch: Scratch, context: Mapping[str, Any], settings: Settings) -> None:
+def _answer(name: str, problems: Sequence[str]) -> Canary:
+    from pgops.alerts.messages import Canary
+
+    problem = next((problem for problem in problems if problem.startswith(f"{name}: ")), "")
+    return Canary(name, not problem, problem)
+
+
+def send_drill_report(
+    verdict: DrillReport,
+    scratch: Scratch,
+    questions: Sequence[Question],
+    context: Mapping[str, Any],
+    settings: Settings,
+) -> None:
     """Tell Slack what a drill found."""
-    from pgops.alerts.messages import Canary, drill_message, run_command
     from pgops.alerts.messages import DrillReport as DrillNews
+    from pgops.alerts.messages import drill_message, run_command
 
     checks = {check.name: check for check in verdict.checks}
     contents, amcheck, canaries = (checks.get(name) for name in ("contents", "amcheck", "canaries"))
@@ -153,14 +167,10 @@ def send_drill_report(verdict: DrillReport, scratch: Scratch, context: Mapping[s
         restore_seconds=verdict.rto_seconds if verdict.restored else None,
         rto_seconds=verdict.rto_limit_seconds,
         amcheck=len(amcheck.problems) if amcheck and not amcheck.skipped else None,
-        canaries=(
-            tuple(Canary(problem, False) for problem in canaries.problems) or (Canary(canaries.summary, True),)
-            if canaries
-            else ()
-        ),
+        canaries=tuple(_answer(question.name, canaries.problems) for question in questions) if canaries else None,
         started_at=context["dag_run"].start_date or datetime.now(UTC),
         log_url=context["ti"].log_url,
-        error="" if verdict.restored else "; ".join(verdict.failures),
+        error="; ".join(verdict.unfinished),
         command=run_command("restore_drill", {"database": verdict.database, "backup_id": verdict.backup_id}),
     )
     tell_slack(drill_message(news, runbook_url=settings.runbook_url), settings, "drill_report")

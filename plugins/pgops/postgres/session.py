@@ -39,9 +39,22 @@ class Limits:
 
 @contextmanager
 def connect(
-    dsn: Dsn, application_name: str, limits: Limits = Limits(), *, readonly: bool = False
+    dsn: Dsn,
+    application_name: str,
+    limits: Limits = Limits(),
+    *,
+    readonly: bool = False,
+    system_names: bool = False,
 ) -> Iterator[psycopg2.extensions.connection]:
     """An open session in autocommit mode, closed at the end of the block.
+
+    Args:
+        dsn: the database.
+        application_name: shown in pg_stat_activity.
+        limits: of the session.
+        readonly: whether it may only read.
+        system_names: names without a schema are the system's. Else a function that anybody made in "public" may stand
+            in for the system's (pg_relation_size(oid) fits an oid better) and run with this role's rights.
 
     Raises:
         DatabaseError: the server cannot be reached or refuses; also for every psycopg2 error inside the block.
@@ -52,6 +65,7 @@ def connect(
         "idle_in_transaction_session_timeout": _milliseconds(limits.idle_in_transaction),
         # The server notices within two seconds that a killed task is gone, also in the middle of a query.
         "client_connection_check_interval": "2000",
+        **({"search_path": ""} if system_names else {}),
     }
     parameters = {"connect_timeout": "10", "keepalives_idle": "30", **dsn.parameters()}
     options = " ".join([parameters.get("options", ""), *(f"-c {name}={value}" for name, value in settings.items())])
@@ -69,6 +83,8 @@ def connect(
         _open.add(connection)
         try:
             connection.set_session(readonly=readonly or None, autocommit=True)
+            if connection.server_version >= 170000:  # a role's own limit would end a snapshot in the middle of a dump
+                connection.cursor().execute("SET transaction_timeout = 0")
             yield connection
         finally:
             _open.discard(connection)

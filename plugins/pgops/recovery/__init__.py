@@ -3,7 +3,7 @@
 from pgops.recovery.checks import Check, compare, run_amcheck, run_canaries
 from pgops.recovery.report import DrillReport, report
 from pgops.recovery.restore import Restored, restore
-from pgops.recovery.scratch import Scratch, drop_scratch, prepare_scratch
+from pgops.recovery.scratch import Scratch, drop_scratch, make_empty, prepare_scratch
 
 __all__ = [
     "Check",
@@ -12,6 +12,7 @@ __all__ = [
     "Scratch",
     "compare",
     "drop_scratch",
+    "make_empty",
     "prepare_scratch",
     "report",
     "restore",

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from psycopg2 import sql
-from psycopg2.extensions import connection as Connection
-
 from pgops import units
 from pgops.catalog import Catalog, Manifest
-from pgops.fingerprint import LargeObjects, Table, TableFingerprint, dumped_tables, fingerprint_tables, large_objects
+from pgops.fingerprint import (
+    LargeObjects,
+    Table,
+    TableFingerprint,
+    dumped_tables,
+    fingerprint_tables,
+    large_objects,
+    sequences_behind,
+)
 from pgops.fleet import Canary
-from pgops.include import query, sql_text
 from pgops.postgres import DatabaseError, Dsn, Limits, client_program, connect
 from pgops.processes import Program, ProgramFailed
 
@@ -40,13 +45,14 @@ def compare(catalog: Catalog, backup_id: str, restored: Dsn, jobs: int) -> Check
     """Compare all contents with the fingerprints that were taken in the snapshot of the dump."""
     started = time.monotonic()
     manifest = catalog.manifest(backup_id)
-    with connect(restored, APPLICATION, Limits(statement=3600), readonly=True) as connection:
+    limits = Limits(statement=3600)
+    with connect(restored, APPLICATION, limits, readonly=True, system_names=True) as connection:
         tables = dumped_tables(connection)
         found = fingerprint_tables(restored, tables, application_name=f"{APPLICATION}.compare", jobs=jobs)
         problems = [
             *_different_tables(manifest, tables, found),
             *_different_large_objects(manifest, large_objects(connection)),
-            *_sequences_behind(connection),
+            *(one for one in sequences_behind(connection) if one not in manifest.sequences_behind),
         ]
     summary = f"{len(manifest.tables)} tables, {manifest.rows} rows"
     return _check("contents", started, summary, problems)
@@ -81,25 +87,6 @@ def _different_large_objects(manifest: Manifest, found: LargeObjects) -> list[st
     return [f"{found.count} large objects with other contents, the source had {manifest.large_objects.count}"]
 
 
-def _sequences_behind(connection: Connection) -> list[str]:
-    behind = []
-    with connection.cursor() as cursor:
-        cursor.execute(sql_text("recovery/owned_sequences.sql"))
-        for sequence_schema, sequence, schema, table, column, ascending in cursor.fetchall():
-            cursor.execute(
-                query(
-                    "recovery/sequence_is_behind.sql",
-                    ascending=sql.Literal(ascending),
-                    column=sql.Identifier(column),
-                    table=sql.Identifier(schema, table),
-                    sequence=sql.Identifier(sequence_schema, sequence),
-                )
-            )
-            if cursor.fetchone() == (True,):
-                behind.append(f"the sequence {sequence_schema}.{sequence} is behind {schema}.{table}.{column}")
-    return behind
-
-
 def run_amcheck(restored: Dsn, jobs: int) -> Check:
     """Check the structure of every table and B-tree with pg_amcheck.
 
@@ -108,7 +95,9 @@ def run_amcheck(restored: Dsn, jobs: int) -> Check:
     started = time.monotonic()
     try:
         with connect(restored, APPLICATION) as connection, connection.cursor() as cursor:
-            cursor.execute("CREATE EXTENSION IF NOT EXISTS amcheck")
+            cursor.execute("SELECT FROM pg_extension WHERE extname = 'amcheck'")
+            if cursor.fetchone() is None:  # make_empty could not install it; say why
+                cursor.execute("CREATE EXTENSION amcheck")
             server_version = connection.server_version
     except DatabaseError as error:
         if error.sqlstate in ("42501", "0A000", "58P01"):
@@ -125,18 +114,23 @@ def run_amcheck(restored: Dsn, jobs: int) -> Check:
     ]
     libpq = {f"PG{name.upper()}": value for name, value in restored.options.items() if name.startswith("ssl")}
     environment = {**restored.environment(f"{APPLICATION}.amcheck"), **libpq}
+    findings: list[str] = []
     try:
-        with Program(argv, where=restored.where, env=environment) as program:
+        with Program(argv, where=restored.where, env=environment, stdout=subprocess.PIPE) as program:
+            findings += (line.decode(errors="replace").rstrip() for line in program.stdout)  # what is corrupt
             program.wait()
     except ProgramFailed as error:
-        if "permission denied" in error.stderr:
-            return Check("amcheck", False, time.monotonic() - started, "not run", skipped=error.stderr[-200:])
-        return _check("amcheck", started, "pg_amcheck", [error.what])
+        errors = [line for line in [*findings, *error.stderr.splitlines()] if "ERROR:" in line or "error:" in line]
+        if errors and all("permission denied" in line for line in errors):
+            return Check("amcheck", False, time.monotonic() - started, "not run", skipped=errors[0].strip())
+        return _check("amcheck", started, "pg_amcheck", findings or [error.what])
     return _check("amcheck", started, "heap and B-tree structure", [])
 
 
 def run_canaries(restored: Dsn, canaries: Sequence[Canary]) -> Check:
     """Ask the fleet file's questions, read only, and compare the answers as text."""
+    if not canaries:
+        return Check("canaries", False, 0.0, "not run", skipped="there are no questions in the fleet file")
     started = time.monotonic()
     problems = []
     for canary in canaries:
@@ -153,14 +147,14 @@ def run_canaries(restored: Dsn, canaries: Sequence[Canary]) -> Check:
         answer = row[0] if row else None
         if str(answer) != str(canary.expect):
             problems.append(f"{canary.name}: the answer is {answer}, expected {canary.expect}")
-    return _check("canaries", started, f"{len(canaries)} questions", problems)
+    return _check("canaries", started, f"{len(canaries)} questions", problems, named=len(canaries))
 
 
-def _check(name: str, started: float, summary: str, problems: list[str]) -> Check:
+def _check(name: str, started: float, summary: str, problems: list[str], named: int = _NAMED) -> Check:
     seconds = time.monotonic() - started
     for problem in problems:
         log.error("%s: %s", name, problem)
     if not problems:
         log.info("%s: %s, in %s", name, summary, units.duration(seconds))
-    shown = problems[:_NAMED] + ([f"and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else [])
+    shown = problems[:named] + ([f"and {len(problems) - named} more"] if len(problems) > named else [])
     return Check(name, not problems, seconds, summary, tuple(shown))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from pgops import units
 from pgops.catalog import Catalog
 from pgops.ledger import Ledger
 from pgops.recovery.checks import Check
@@ -15,7 +14,10 @@ from pgops.recovery.restore import Restored
 
 @dataclass(frozen=True)
 class DrillReport:
-    """What was restored, compared and measured. Seconds; `failures` is empty when the drill passed."""
+    """What was restored, compared and measured. Seconds; `failures` is empty when the drill passed.
+
+    `unfinished` are those of the failures that are no findings: steps without an outcome.
+    """
 
     database: str
     backup_id: str
@@ -26,6 +28,7 @@ class DrillReport:
     restored: Restored | None
     checks: tuple[Check, ...]
     failures: tuple[str, ...]
+    unfinished: tuple[str, ...] = ()
 
 
 def report(
@@ -35,7 +38,7 @@ def report(
     rto_limit_seconds: float,
     restored: Restored | None,
     checks: Sequence[Check],
-    missing: Sequence[str],
+    unfinished: Sequence[str],
     ledger: Ledger,
 ) -> DrillReport:
     """Judge a drill and record it beside the manifest and in the ledger.
@@ -47,15 +50,13 @@ def report(
         rto_limit_seconds: the policy's objective for download and restore together.
         restored: None when the restore did not succeed.
         checks: the outcomes there are.
-        missing: names of the steps that did not come to an outcome.
+        unfinished: why steps did not come to an outcome.
         ledger: where it is recorded.
     """
-    failures = [f"{name} did not come to an end" for name in missing]
+    failures = list(unfinished)
     failures += [f"{check.name}: {'; '.join(check.problems)}" for check in checks if check.problems]
     if restored is not None and restored.seconds > rto_limit_seconds:
-        failures.append(
-            f"RTO missed: {units.duration(restored.seconds)}, allowed are {units.duration(rto_limit_seconds)}"
-        )
+        failures.append(f"RTO missed: {restored.seconds:.0f} s, allowed are {rto_limit_seconds:.0f} s")
     finished_at = datetime.now(UTC)
     verdict = DrillReport(
         database=catalog.database,
@@ -67,6 +68,7 @@ def report(
         restored=restored,
         checks=tuple(checks),
         failures=tuple(failures),
+        unfinished=tuple(unfinished),
     )
     catalog.write_drill(backup_id, finished_at, verdict)
     ledger.record_drill(catalog.database, backup_id, started_at, finished_at, asdict(verdict))

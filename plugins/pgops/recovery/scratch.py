@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from pgops.catalog import Catalog
 from pgops.errors import Refused
 from pgops.include import query, sql_text
 from pgops.ledger import Lease
-from pgops.postgres import Dsn, Limits, connect
+from pgops.postgres import DatabaseError, Dsn, Limits, connect
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +32,14 @@ class Scratch:
     dbname: str
     raw_bytes: int
     tables: int
+    encoding: str = "UTF8"
     notes: tuple[str, ...] = ()
 
 
 def scratch_name(database: str) -> str:
-    """The scratch database's name, within PostgreSQL's 63 bytes."""
-    return (_PREFIX + database)[:63]
+    """The scratch database's name, within PostgreSQL's 63 bytes and another one for every database."""
+    name = _PREFIX + database
+    return name if len(name) <= 63 else f"{name[:54]}_{hashlib.sha256(database.encode()).hexdigest()[:8]}"
 
 
 def chosen_backup(catalog: Catalog, wanted: str) -> str:
@@ -70,7 +73,7 @@ def prepare_scratch(catalog: Catalog, backup_id: str, server: Dsn, lease: Lease)
     """
     manifest = catalog.manifest(backup_id)
     dbname = scratch_name(catalog.database)
-    with connect(server, APPLICATION, Limits(statement=600, lock=60)) as connection:
+    with connect(server, APPLICATION, Limits(statement=600, lock=60), system_names=True) as connection:
         with connection.cursor(cursor_factory=RealDictCursor) as cursor:
             cursor.execute(sql_text("recovery/server.sql"))
             facts = cursor.fetchone()
@@ -94,12 +97,38 @@ def prepare_scratch(catalog: Catalog, backup_id: str, server: Dsn, lease: Lease)
                 where=server.where,
                 remedy="Install their packages on the server for drills",
             )
-        lease.take()
-        with connection.cursor() as cursor:
-            cursor.execute(query("recovery/drop_database.sql", database=sql.Identifier(dbname)))
-            cursor.execute(query("recovery/create_database.sql", database=sql.Identifier(dbname)))
+    lease.take()
+    make_empty(server, dbname, manifest.encoding)
     log.info("restoring %s into %s on %s", backup_id, dbname, server.where)
-    return Scratch(catalog.database, backup_id, dbname, manifest.raw_bytes, len(manifest.tables), manifest.notes)
+    return Scratch(
+        database=catalog.database,
+        backup_id=backup_id,
+        dbname=dbname,
+        raw_bytes=manifest.raw_bytes,
+        tables=len(manifest.tables),
+        encoding=manifest.encoding,
+        notes=manifest.notes,
+    )
+
+
+def make_empty(server: Dsn, dbname: str, encoding: str = "UTF8") -> None:
+    """Drop a scratch database and make it anew: also before another try of a restore that was cut off.
+
+    amcheck is installed at once where the role may: later the event triggers of the source would see it.
+    """
+    limits = Limits(statement=600, lock=60)
+    with connect(server, APPLICATION, limits, system_names=True) as connection, connection.cursor() as cursor:
+        cursor.execute(query("recovery/drop_database.sql", database=sql.Identifier(dbname)))
+        cursor.execute(sql_text("recovery/template_encoding.sql"))
+        template: sql.Composable = sql.SQL("")
+        if cursor.fetchone() != (encoding,):
+            template = sql.SQL("TEMPLATE template0 ENCODING {} LOCALE 'C'").format(sql.Literal(encoding))
+        cursor.execute(query("recovery/create_database.sql", database=sql.Identifier(dbname), template=template))
+    try:
+        with connect(server.on(dbname), APPLICATION) as connection, connection.cursor() as cursor:
+            cursor.execute("CREATE EXTENSION IF NOT EXISTS amcheck")
+    except DatabaseError as error:
+        log.warning("there will be no pg_amcheck: %s", error)
 
 
 def drop_scratch(database: str, server: Dsn, lease: Lease) -> None:

@@ -76,6 +76,6 @@ def _unreachable(doing: str, where: str, error: Exception) -> StorageError:
         "",
         " ".join(str(error).split()),
         where=where,
-        remedy="Check the endpoint of the Airflow connection and that the store can be reached from the worker",
+        remedy="Check the endpoint (Airflow connection or AWS_ENDPOINT_URL) and that it can be reached from here",
         retry=True,
     )

@@ -5,7 +5,7 @@ SELECT sn.nspname, s.relname, tn.nspname, t.relname, a.attname, q.seqincrement >
   JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
   JOIN pg_namespace sn ON sn.oid = s.relnamespace
   JOIN pg_sequence q ON q.seqrelid = s.oid
-  JOIN pg_class t ON t.oid = d.refobjid
+  JOIN pg_class t ON t.oid = d.refobjid AND t.relkind IN ('r', 'p')  -- a foreign table's rows are elsewhere
   JOIN pg_namespace tn ON tn.oid = t.relnamespace
   JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
  WHERE d.classid = 'pg_class'::regclass
