@@ -330,3 +330,16 @@ def test_a_dump_that_another_run_swept_up_cannot_be_committed(night):
     with pytest.raises(LostOwnership, match="swept up by another run"):
         commit(night.catalog, verified, night.ledger, night.lease)
     assert night.catalog.backups() == []
+
+
+def test_a_fingerprint_that_fails_first_is_named_and_not_the_snapshot_it_took_along(
+    night, failing_pg_dump, monkeypatch
+):
+    def fails(connection):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 / 0")
+
+    monkeypatch.setattr(sys.modules["pgops.backup.dump"], "large_objects", fails)
+    with failing_pg_dump('sleep 1; exec $REAL "$@"'), pytest.raises(PgOpsError, match="division by zero"):
+        night.dump()
+    assert night.sessions() == []

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -113,7 +113,9 @@ def dump(
 
 
 def _is_recovery_conflict(error: PgOpsError) -> bool:
-    return "conflict with recovery" in error.what
+    """Whether a standby gave way to the primary's WAL; it may also end the session that held the snapshot."""
+    words = ("conflict with recovery", "invalid snapshot identifier", 'snapshot "')
+    return any(word in error.what for word in words)
 
 
 def _dump_from(
@@ -133,9 +135,14 @@ def _dump_from(
         prints = beside.submit(_fingerprints, source, snapshot, jobs, failed)
         try:
             objects, raw_bytes, copy_notes = _stream_dump(source, snapshot, backup_id, policy, catalog, prints)
-        except BaseException:
+        except BaseException as error:
+            # When the fingerprint failed first it took the snapshot with it, and pg_dump only misses the snapshot.
+            wait([prints], timeout=1.0)
+            cause = prints.exception() if prints.done() else None
             failed.set()  # else the failure would be known only when the last table was read
             cancel_all()
+            if cause is not None:
+                raise cause from error
             raise
         tables, lobs = prints.result()
     roles = _stream_globals(source, backup_id, policy, catalog)
