@@ -122,6 +122,7 @@ class S3Server:
             *(rclone(), "serve", "s3", str(self.data), "--addr", f"127.0.0.1:{self.port}"),
             "--vfs-cache-mode=off",  # what was acknowledged lies in the folder, not in a cache
             "--dir-cache-time=100ms",  # soon sees a file changed behind its back; 0 spins for ever in rclone 1.75
+            "--etag-hash=none",  # S3 does not read an object again to serve it; nobody here relies on an ETag
             "--no-cleanup",  # an emptied bucket stays a bucket
             "--multipart-streaming-buffer-limit=64M",  # flat memory whatever is uploaded
             "--log-level=NOTICE",

@@ -196,3 +196,7 @@ def test_an_unreachable_ledger_does_not_hide_what_happened(postgres: PostgresSer
         postgres.execute(f"ALTER DATABASE {one.ledger.dsn.dbname} ALLOW_CONNECTIONS false")
         raise ZeroDivisionError
     postgres.execute(f"ALTER DATABASE {one.ledger.dsn.dbname} ALLOW_CONNECTIONS true")
+
+
+def test_the_code_knows_the_newest_version_of_the_schema():
+    assert store.NEWEST == schema.newest()

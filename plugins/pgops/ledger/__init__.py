@@ -1,7 +1,6 @@
 """The operations database: every run leaves its record here. Losing it loses history, never data."""
 
 from pgops.ledger.leases import Lease, held_lease
-from pgops.ledger.schema import upgrade
 from pgops.ledger.store import Ledger
 
-__all__ = ["Lease", "Ledger", "held_lease", "upgrade"]
+__all__ = ["Lease", "Ledger", "held_lease"]
