@@ -199,4 +199,4 @@ def test_an_unreachable_ledger_does_not_hide_what_happened(postgres: PostgresSer
 
 
 def test_the_code_knows_the_newest_version_of_the_schema():
-    assert store.NEWEST == schema.newest()
+    assert schema.newest() == store.NEWEST

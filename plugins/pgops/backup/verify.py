@@ -24,7 +24,7 @@ from pgops.ledger import Lease, held_lease
 from pgops.postgres import client_program
 from pgops.processes import Program, ProgramFailed
 from pgops.progress import Progress
-from pgops.storage import NotThere, Reader
+from pgops.storage import NotThere, ReadAhead, Reader
 from pgops.storage.compression import DecompressingReader, NotDecodable
 from pgops.storage.streams import CHUNK
 
@@ -111,11 +111,10 @@ class _Archive:
 
 def _read_archive(catalog: Catalog, manifest: Manifest, where: str) -> _Archive:
     """One pass over the stored dump: hash it, decompress it, and let pg_restore decode its list and all its data."""
-    hashed = StoredReader(catalog, manifest.backup_id, manifest.objects)
-    plain = DecompressingReader(hashed, manifest.compression.algorithm)
     program = str(client_program("pg_restore", manifest.server_version))
     progress = Progress(f"verification of {manifest.database}", total=manifest.raw_bytes)
     with (
+        ReadAhead(StoredReader(catalog, manifest.backup_id, manifest.objects)) as hashed,
         ThreadPoolExecutor(2, "verify") as beside,
         Program([program, "--list"], where=where, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as lister,
         Program(
@@ -125,6 +124,7 @@ def _read_archive(catalog: Catalog, manifest: Manifest, where: str) -> _Archive:
         toc = beside.submit(_parse_toc, lister.stdout)
         rows = beside.submit(_count_rows, decoder.stdout)
         try:
+            plain = DecompressingReader(hashed, manifest.compression.algorithm)
             fed = _feed(plain, [lister, decoder], progress)
             while hashed.read():  # whatever follows the compressed stream belongs to the hash
                 pass

@@ -20,7 +20,7 @@ from pgops.postgres import Dsn, client_program
 from pgops.processes import Program, ProgramFailed
 from pgops.progress import Progress
 from pgops.recovery.archive import note_positions
-from pgops.storage import read_all
+from pgops.storage import ReadAhead, read_all
 from pgops.storage.compression import DecompressingReader
 
 log = logging.getLogger(__name__)
@@ -89,12 +89,12 @@ def _archive_file(catalog: Catalog, manifest: Manifest) -> Iterator[IO[bytes]]:
 
 def _download(catalog: Catalog, manifest: Manifest, file: IO[bytes]) -> None:
     progress = Progress(f"download of {manifest.backup_id}", total=manifest.raw_bytes)
-    stored = StoredReader(catalog, manifest.backup_id, manifest.objects)
-    for data in read_all(DecompressingReader(stored, manifest.compression.algorithm)):
-        file.write(data)
-        progress.add(len(data))
-    for _ in read_all(stored):  # what follows the compressed stream belongs to the hash
-        pass
+    with ReadAhead(StoredReader(catalog, manifest.backup_id, manifest.objects)) as stored:
+        for data in read_all(DecompressingReader(stored, manifest.compression.algorithm)):
+            file.write(data)
+            progress.add(len(data))
+        for _ in read_all(stored):  # what follows the compressed stream belongs to the hash
+            pass
     file.flush()
 
 

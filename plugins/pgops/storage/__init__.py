@@ -2,13 +2,14 @@
 
 from pgops.storage.bucket import Bucket, ObjectInfo, StoredObject
 from pgops.storage.errors import NotThere, StorageError
-from pgops.storage.streams import HashingReader, Reader, read_all
+from pgops.storage.streams import HashingReader, ReadAhead, Reader, read_all
 
 __all__ = [
     "Bucket",
     "HashingReader",
     "NotThere",
     "ObjectInfo",
+    "ReadAhead",
     "Reader",
     "StorageError",
     "StoredObject",

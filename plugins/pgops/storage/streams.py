@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import queue
+import threading
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -63,6 +65,58 @@ class Peekable:
             return ahead[:size]
         rest = self._source.read(-1 if size < 0 else size - len(ahead)) if size != len(ahead) else b""
         return ahead + rest
+
+
+class ReadAhead:
+    """Reads `source` in a thread of its own, a few chunks ahead of whoever reads here.
+
+    Receiving and hashing then go on while the reader is busy with what it has. A read may return less than was asked
+    for; an error of the source is raised at the place where it happened.
+    """
+
+    def __init__(self, source: Reader, chunks: int = 8) -> None:
+        self._source = source
+        self._queue: queue.Queue[bytes | BaseException] = queue.Queue(chunks)
+        self._left = threading.Event()
+        self._rest = b""
+        self._ended = False
+        self._thread = threading.Thread(target=self._fill, name="read-ahead", daemon=True)
+
+    def _fill(self) -> None:
+        item: bytes | BaseException = b"-"
+        while item and not isinstance(item, BaseException):
+            try:
+                item = self._source.read(CHUNK)
+            except BaseException as error:
+                item = error
+            while not self._left.is_set():
+                try:
+                    self._queue.put(item, timeout=0.2)
+                    break
+                except queue.Full:
+                    continue
+            if self._left.is_set():
+                return
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As Reader.read, but may return less than `size` before the end."""
+        if not self._rest and not self._ended:
+            item = self._queue.get()
+            if isinstance(item, BaseException):
+                self._ended = True
+                raise item
+            self._rest, self._ended = item, not item
+        taken = self._rest if size < 0 else self._rest[:size]
+        self._rest = self._rest[len(taken) :]
+        return taken
+
+    def __enter__(self) -> ReadAhead:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._left.set()
+        self._thread.join(timeout=5)
 
 
 def read_all(source: Reader) -> Iterator[bytes]:
