@@ -22,6 +22,7 @@ from pgops.fingerprint import (
 from pgops.fleet import Canary
 from pgops.postgres import DatabaseError, Dsn, Limits, client_program, connect
 from pgops.processes import Program, ProgramFailed
+from pgops.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,10 @@ def compare(catalog: Catalog, backup_id: str, restored: Dsn, jobs: int) -> Check
     limits = Limits(statement=3600)
     with connect(restored, APPLICATION, limits, readonly=True, system_names=True) as connection:
         tables = dumped_tables(connection)
-        found = fingerprint_tables(restored, tables, application_name=f"{APPLICATION}.compare", jobs=jobs)
+        progress = Progress(f"comparison of {backup_id}", total=sum(table.bytes for table in tables))
+        found = fingerprint_tables(
+            restored, tables, application_name=f"{APPLICATION}.compare", jobs=jobs, on_bytes=progress.add
+        )
         problems = [
             *_different_tables(manifest, tables, found),
             *_different_large_objects(manifest, large_objects(connection)),
