@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
@@ -33,8 +34,8 @@ _BLOCK_BYTES = 8192
 class Table:
     """A table that pg_dump dumps. `condition` is an extension's "WHERE ..." for its configuration table, or empty.
 
-    `columns` are those that are dumped, sorted by name; `copy_schema` and `copy_name` say under which table its rows
-    are dumped and compared: nearly always itself.
+    The three kinds of columns are those that are dumped, each sorted by name (see tables.sql); `copy_schema` and
+    `copy_name` say under which table its rows are dumped and compared: nearly always itself.
     """
 
     oid: int
@@ -43,7 +44,9 @@ class Table:
     bytes: int
     unlogged: bool
     condition: str
-    columns: tuple[str, ...]
+    exact_columns: tuple[str, ...]
+    string_columns: tuple[str, ...]
+    other_columns: tuple[str, ...]
     copy_schema: str
     copy_name: str
 
@@ -77,7 +80,12 @@ def dumped_tables(connection: Connection) -> list[Table]:
     """The tables whose rows pg_dump dumps from this database."""
     with connection.cursor(cursor_factory=RealDictCursor) as cursor:
         cursor.execute(sql_text("fingerprint/tables.sql"))
-        return [Table(**{**row, "columns": tuple(row["columns"])}) for row in cursor.fetchall()]
+        return [_table(row) for row in cursor.fetchall()]
+
+
+def _table(row: Mapping[str, Any]) -> Table:
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+    return Table(**fields)
 
 
 def large_objects(connection: Connection) -> LargeObjects:
@@ -218,5 +226,19 @@ def _statement(piece: _Piece) -> sql.Composed:
             bounds.append(sql.SQL("ctid < {}").format(sql.Literal(f"({piece.end_block},0)")))
         condition = sql.SQL("WHERE ") + sql.SQL(" AND ").join(bounds)
     table = sql.Identifier(piece.table.schema, piece.table.name)
-    columns = sql.SQL(", ").join(map(sql.Identifier, piece.table.columns))
-    return query("fingerprint/table.sql", columns=columns, table=table, condition=condition)
+    return query("fingerprint/table.sql", columns=_hashed(piece.table), table=table, condition=condition)
+
+
+def _hashed(table: Table) -> sql.Composed:
+    """The columns as hash_record_extended shall see them.
+
+    Strings in collation "C", because a nondeterministic collation would hash different ones alike. Of other types the
+    hash may miss a difference (1.0 and 1.00), be another one in another database (enums) or not exist: their text,
+    which comes from ROW(...)::text, since column::text would use a cast that somebody made.
+    """
+    columns: list[sql.Composable] = [sql.Identifier(name) for name in table.exact_columns]
+    columns += [sql.SQL('{} COLLATE "C"').format(sql.Identifier(name)) for name in table.string_columns]
+    if table.other_columns:
+        others = sql.SQL(", ").join(map(sql.Identifier, table.other_columns))
+        columns.append(sql.SQL('ROW({})::text COLLATE "C"').format(others))
+    return sql.SQL(", ").join(columns)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pgops.fingerprint import dumped_tables, fingerprint_tables
+from pgops.postgres import connect
 from tests.drills import drilled
 from tests.nights import execute
 
@@ -27,6 +29,16 @@ SAME_AFTER_A_RESTORE = {
         "INSERT INTO h SELECT (enum_range(NULL::colour))[1 + g % 4], g FROM generate_series(1, 100) g",
     ),
     "a column with the name of its table": ("CREATE TABLE t (t int, a int)", "INSERT INTO t VALUES (1, 2)"),
+    "a table without columns": ("CREATE TABLE t ()", "INSERT INTO t DEFAULT VALUES"),
+    "columns of every kind": (
+        "CREATE TYPE colour AS ENUM ('red', 'green')",
+        "CREATE DOMAIN positive AS int CHECK (VALUE > 0)",
+        "CREATE TABLE t (a bool, b bytea, c timestamptz, d uuid, e varchar(9), f char(9), g json, i point,"
+        " j colour, k positive, l numeric, m real, n int[], o interval, p money, q tstzrange, r tsvector)",
+        "INSERT INTO t VALUES (true, 'x', now(), gen_random_uuid(), 'x', 'x', '{}', '(1,2)', 'green', 1, 1.00,"
+        " 'NaN', '{1,NULL}', '1 month', 1, '[2026-01-01,)', 'a b')",
+        "INSERT INTO t DEFAULT VALUES",
+    ),
     "as many columns as a table can have": (
         f"CREATE TABLE t ({', '.join(f'c{n} int' for n in range(1600))})",
         "INSERT INTO t DEFAULT VALUES",
@@ -38,6 +50,41 @@ SAME_AFTER_A_RESTORE = {
 def test_a_sound_backup_of_an_odd_table_passes_its_drill(each_night, statements):
     execute(each_night.dsn, *statements)
     assert drilled(each_night).problems == ()
+
+
+DIFFERENT_CONTENTS = {
+    "values changed places between rows": ("a int, b int", "(1, 2), (3, 4)", "(1, 4), (3, 2)"),
+    "values changed places between columns": ("a int, b int", "(1, 2)", "(2, 1)"),
+    "strings changed places between rows": (
+        "a text, b text",
+        "('1', '2'), ('3', '4')",
+        "('1', '4'), ('3', '2')",
+    ),
+    "nothing instead of zero": ("a int, b int", "(0, 1)", "(NULL, 1)"),
+    "nothing instead of an empty string": ("a text", "('')", "(NULL)"),
+    "digits after the point": ("a numeric", "(1.0)", "(1.00)"),
+    "a zero below zero": ("a float8", "(0)", "('-0')"),
+    "spelling that the collation ignores": ("a text COLLATE unheeding", "('Anna')", "('anna')"),
+    "a microsecond": ("a timestamptz", "('2026-11-23 00:00:00.000001+00')", "('2026-11-23 00:00:00.000002+00')"),
+    "a high bit": ("a bigint", "(1)", "(4294967297)"),
+    "a negative bigint": ("a bigint", "(4294967295)", "(-4294967296)"),
+}
+
+
+@pytest.mark.parametrize(("columns", "before", "after"), DIFFERENT_CONTENTS.values(), ids=DIFFERENT_CONTENTS)
+def test_different_contents_have_different_fingerprints(database, columns, before, after):
+    unheeding = "CREATE COLLATION unheeding (provider = icu, locale = 'und-u-ks-level1', deterministic = false)"
+    execute(database, unheeding, f"CREATE TABLE t ({columns})", f"INSERT INTO t VALUES {before}")
+    first = _fingerprint(database)
+    execute(database, "TRUNCATE t", f"INSERT INTO t VALUES {after}")
+    assert _fingerprint(database) != first
+    execute(database, "TRUNCATE t", f"INSERT INTO t VALUES {before}")
+    assert _fingerprint(database) == first
+
+
+def _fingerprint(dsn):
+    with connect(dsn, "test") as connection:
+        return fingerprint_tables(dsn, dumped_tables(connection), application_name="test")
 
 
 def test_a_cast_that_somebody_made_for_a_table_does_not_make_its_rows_alike(night):

@@ -99,6 +99,12 @@ def test_each_database_is_judged_by_its_newest_proven_backup(bucket, fleet):
     assert "Did you mean 'backup'" in found["bad"].why
 
 
+def test_an_age_is_compared_as_it_is_not_rounded(bucket, tmp_path):
+    backup(bucket, "tight", 0.004)
+    fleet = fleet_of(bucket, tmp_path, {"name": "tight", "backup": {"rpo_hours": 0.001}})
+    assert not freshness_of("tight", load_fleet(fleet), bucket, NOW).fresh
+
+
 def command(s3, fleet: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     environ = {
         "PATH": os.environ["PATH"],

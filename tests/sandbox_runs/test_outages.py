@@ -27,7 +27,7 @@ def backed_up(house) -> None:
 def impatient(house) -> dict:
     """A fleet in which no backup of crm is ever young enough."""
     fleet = copy.deepcopy(house.fleet)
-    fleet["databases"][2]["backup"] = {"rpo_hours": 0.0001}
+    fleet["databases"][2]["backup"] = {"rpo_hours": 1e-9}
     return fleet
 
 

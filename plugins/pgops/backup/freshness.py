@@ -68,7 +68,7 @@ def freshness_of(name: str, fleet: Fleet, bucket: Bucket, now: datetime) -> Fres
         why = "there is no proven backup at all" if not refuted else "no backup is left that no drill refuted"
         return Freshness(name, False, None, None, rpo_hours, why, refuted)
     # The state that can be brought back is the snapshot's: the age counts from the start.
-    age_hours = round((now - newest.started_at).total_seconds() / 3600, 2)
+    age_hours = (now - newest.started_at).total_seconds() / 3600
     why = ""
     if gone:
         why = f"of the newest proven backup {gone[0]} is missing or cut off: a lifecycle rule, or somebody"
@@ -76,7 +76,7 @@ def freshness_of(name: str, fleet: Fleet, bucket: Bucket, now: datetime) -> Fres
         why = f"the newest proven backup lies {-age_hours:.1f} h in the future: a clock was or is wrong"
     elif age_hours > rpo_hours:
         why = f"the newest proven backup is {age_hours:.1f} h old, allowed are {rpo_hours:g} h"
-    return Freshness(name, not why, newest.backup_id, age_hours, rpo_hours, why, refuted)
+    return Freshness(name, not why, newest.backup_id, round(age_hours, 2), rpo_hours, why, refuted)
 
 
 def _newest_usable(catalog: Catalog) -> tuple[Manifest | None, tuple[str, ...]]:

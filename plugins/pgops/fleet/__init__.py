@@ -1,9 +1,10 @@
 """Which databases there are, and the policy of each: include/fleet.yaml as validated objects."""
 
+from pgops.fleet.base import Canary
 from pgops.fleet.loader import fleet_file, load_fleet
+from pgops.fleet.migrations import DeployPolicy, Golden, LockBudget, MigrationPolicy, Watch
 from pgops.fleet.models import (
     BackupPolicy,
-    Canary,
     Database,
     DrillPolicy,
     Fleet,
@@ -18,13 +19,18 @@ __all__ = [
     "BackupPolicy",
     "Canary",
     "Database",
+    "DeployPolicy",
     "DrillPolicy",
     "Fleet",
     "FleetProblem",
+    "Golden",
     "LocalCopy",
+    "LockBudget",
+    "MigrationPolicy",
     "Retention",
     "Server",
     "Settings",
+    "Watch",
     "fleet_file",
     "load_fleet",
 ]

@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pgops.fleet.models import NAME_PATTERN, BackupPolicy, Database, DrillPolicy, Fleet, Server, Settings
+from pgops.fleet.base import NAME_PATTERN
+from pgops.fleet.models import BackupPolicy, Database, DrillPolicy, Fleet, Server, Settings
 from pgops.fleet.problems import FleetProblem
 from pgops.include import include_folder
 

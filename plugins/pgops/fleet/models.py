@@ -5,26 +5,20 @@ from __future__ import annotations
 import zoneinfo
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Literal
 
 from croniter import croniter  # type: ignore[import-untyped]
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pgops.errors import Refused
+from pgops.fleet.base import Canary, ConnectionId, Name, Policy
+from pgops.fleet.migrations import MigrationPolicy
 from pgops.fleet.problems import FleetProblem
 
-# Names become parts of object keys and of Airflow task labels.
 SCHEDULED = ("nightly_backup", "backup_watch")
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-ConnectionId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Retention(_Model):
+class Retention(Policy):
     """How many proven backups stay. A backup stays when any rule keeps it; the newest proven one always stays."""
 
     keep_last: int = Field(7, ge=1, le=3650)
@@ -34,7 +28,7 @@ class Retention(_Model):
     keep_yearly: int = Field(0, ge=0, le=100)
 
 
-class LocalCopy(_Model):
+class LocalCopy(Policy):
     """A copy of each dump on the worker's disk (the worker must be the same machine every night)."""
 
     directory: str
@@ -48,7 +42,7 @@ class LocalCopy(_Model):
         return value
 
 
-class BackupPolicy(_Model):
+class BackupPolicy(Policy):
     """How a database is backed up.
 
     storage_class: as S3 names it; the bucket's default when empty.
@@ -77,15 +71,7 @@ class BackupPolicy(_Model):
         return self
 
 
-class Canary(_Model):
-    """A question whose answer in the restored database is known: one row, one column, compared as text."""
-
-    name: str
-    sql: str
-    expect: str | int | float | bool
-
-
-class DrillPolicy(_Model):
+class DrillPolicy(Policy):
     """How a backup is proven by restoring it.
 
     connection: Airflow connection to the server on which the scratch database is made.
@@ -101,14 +87,14 @@ class DrillPolicy(_Model):
     canaries: tuple[Canary, ...] = ()
 
 
-class Server(_Model):
+class Server(Policy):
     """A PostgreSQL server; `pool` is the Airflow pool that limits what runs on it at a time."""
 
     name: Name
     pool: str = "default_pool"
 
 
-class Database(_Model):
+class Database(Policy):
     """One database and its policies."""
 
     name: Name
@@ -117,6 +103,7 @@ class Database(_Model):
     standby_connection: ConnectionId | None = None
     backup: BackupPolicy = BackupPolicy()  # type: ignore[call-arg]
     drill: DrillPolicy | None = None
+    migrations: MigrationPolicy | None = None
 
     @model_validator(mode="after")
     def _standby(self) -> Database:
@@ -125,7 +112,7 @@ class Database(_Model):
         return self
 
 
-class Storage(_Model):
+class Storage(Policy):
     """The bucket that holds the backups."""
 
     connection: ConnectionId
@@ -138,20 +125,20 @@ class Storage(_Model):
         return value.strip("/")
 
 
-class Slack(_Model):
+class Slack(Policy):
     """Where messages go."""
 
     connection: ConnectionId
     channel: str
 
 
-class Ledger(_Model):
+class Ledger(Policy):
     """The operations database in which every run leaves its record; never one of the databases it looks after."""
 
     connection: ConnectionId
 
 
-class Settings(_Model):
+class Settings(Policy):
     """What holds for the whole fleet.
 
     schedules: a DAG's id to its cron expression, in `timezone`.
