@@ -59,9 +59,9 @@ class Airflow:
         """Return the password of each user."""
         return {name: self.state.secret(f"user {name}")[:16] for name in USERS}
 
-    def api(self) -> Api:
-        """Return a client that is logged in as admin."""
-        return Api(self.url, "admin", self.logins()["admin"])
+    def api(self, user: str = "admin") -> Api:
+        """Return a client that is logged in as that user."""
+        return Api(self.url, user, self.logins()[user])
 
     def migrate(self, addresses: dict[str, str], file: Path) -> None:
         """Bring the metadata database up to date, and the connections, pools and variables in it."""

@@ -42,6 +42,7 @@ case ${PGOPS_SERVER:?} in
             sample_database "$database"
         done
         create_role backup app billing crm
+        create_role migrate app
         as_superuser --dbname=postgres \
             --command="CREATE ROLE standby LOGIN REPLICATION" \
             --command="SELECT pg_create_physical_replication_slot('standby', true)"
