@@ -23,12 +23,20 @@ _DOCUMENTED = "https://squawkhq.com/docs/"
 
 @dataclass(frozen=True)
 class _File:
-    """One direction of one migration, parsed. `allowed` holds the rules of its comments, and their lines."""
+    """One direction of one migration, parsed.
+
+    Attributes:
+        up: for a rollback what it takes back, if that could be read.
+        allowed: the rules that its comments allow, and their lines.
+        both: whether these comments are of both directions, as an Alembic revision's.
+    """
 
     source: Source
     direction: Direction
     parsed: Parsed
+    up: Parsed | None
     allowed: Mapping[str, int]
+    both: bool
 
 
 def check(migrations: Sequence[Migration], policy: MigrationPolicy, server_version: int) -> list[Finding]:
@@ -45,9 +53,12 @@ def check(migrations: Sequence[Migration], policy: MigrationPolicy, server_versi
     files: list[_File] = []
     findings: list[Finding] = []
     for migration in migrations:
+        up: Parsed | None = None
         for source, direction in _directions(migration):
             try:
-                files.append(_File(source, direction, read(source), _allowed(source)))
+                parsed = read(source)
+                files.append(_File(source, direction, parsed, up, _allowed(source), migration.origin == "alembic"))
+                up = parsed
             except Unreadable as error:
                 findings.append(Finding(error.rule, "error", error.name, error.line, f"{error.what}.", error.remedy))
         findings += _missing_rollback(migration, policy)
@@ -110,7 +121,7 @@ def _unread_by_squawk(remark: squawk.Remark) -> rules.Hit:
 
 
 def _own(file: _File) -> list[rules.Hit]:
-    found = rules.hits(file.parsed, file.direction)
+    found = rules.hits(file.parsed, file.direction, file.up)
     if file.direction == "apply" or acknowledges_destruction(file.source):
         return found
     if thrown := rules.destructive_statements(file.parsed):
@@ -144,7 +155,7 @@ def _judged(files: Sequence[_File], hits: list[list[rules.Hit]], policy: Migrati
             if count:
                 message = f"A comment allows {rule}, which is there {count} time{'s' if count > 1 else ''}."
                 yield Finding("allowed", "warning", file.source.name, line, message, "Nothing, if it is meant")
-            else:
+            elif not file.both:
                 message = f"A comment allows {rule}, which is not there."
                 yield Finding("unused-allow", "warning", file.source.name, line, message, "Remove the comment")
 

@@ -93,13 +93,14 @@ class _ForeignKey:
 
 
 class Look:
-    """A script as the rules see it."""
+    """A script as the rules see it; a rollback also knows which tables were made by what it takes back."""
 
-    def __init__(self, parsed: Parsed) -> None:
+    def __init__(self, parsed: Parsed, made_before: frozenset[Table] = frozenset()) -> None:
         self.nodes = parsed.nodes
         self.statements = parsed.script.statements
         self._segments = parsed.script.segments
         self._bodies = parsed.bodies
+        self._made_before = made_before
 
     def __iter__(self) -> Iterator[tuple[Any, int]]:
         """Every statement's syntax tree, and its line."""
@@ -111,7 +112,7 @@ class Look:
         """Tables that the script creates itself: nobody uses them yet."""
         made = [node.relation for node in self.nodes if isinstance(node, ast.CreateStmt)]
         made += [node.into.rel for node in self.nodes if isinstance(node, ast.CreateTableAsStmt)]
-        return frozenset(_table(relation) for relation in made)
+        return self._made_before | {_table(relation) for relation in made}
 
     @cached_property
     def indexes(self) -> list[_Index]:
@@ -154,9 +155,9 @@ class Look:
 Rule = Callable[[Look], Iterator[Hit]]
 
 
-def hits(parsed: Parsed, direction: Direction) -> list[Hit]:
-    """What the rules find in one direction of a migration."""
-    look = Look(parsed)
+def hits(parsed: Parsed, direction: Direction, up: Parsed | None = None) -> list[Hit]:
+    """What the rules find in one direction of a migration; `up` is what a rollback takes back."""
+    look = Look(parsed, Look(up).created if up else frozenset())
     rules: Sequence[Rule] = BOTH + (ONLY_APPLY if direction == "apply" else ())
     return [hit for rule in rules for hit in rule(look)]
 
