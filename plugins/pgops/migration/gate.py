@@ -18,7 +18,6 @@ from pgops.migration.model import Direction, Finding, Level, Migration, Source
 from pgops.migration.statements import Parsed, Unreadable, acknowledges_destruction, read
 
 _ALLOWED = re.compile(r"^[ \t]*--[ \t]*(?:pgops:[ \t]*allow|squawk-ignore(?:-file)?)[ \t]+([a-z, \t-]+)", re.MULTILINE)
-_DOCUMENTED = "https://squawkhq.com/docs/"
 
 
 @dataclass(frozen=True)
@@ -106,8 +105,7 @@ def _hits(files: Sequence[_File], policy: MigrationPolicy, server_version: int) 
                 unread.add(remark.index)
                 found[remark.index].append(_unread_by_squawk(remark))
             continue
-        help_ = remark.help or f"See {_DOCUMENTED}{remark.rule}"
-        found[remark.index].append(rules.Hit(remark.rule, remark.line, remark.message, help_))
+        found[remark.index].append(rules.Hit(remark.rule, remark.line, remark.message, remark.help))
     return found
 
 

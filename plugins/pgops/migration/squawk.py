@@ -62,6 +62,18 @@ ONLY_APPLY = (
     "prefer-",
     "renaming-",
 )
+# Said of the same statement by a rule that knows more.
+_SAID_TWICE = {"constraint-missing-not-valid": {"adding-foreign-key-constraint", "disallowed-unique-constraint"}}
+# Where squawk itself gives no help.
+_HELP = {
+    "renaming-column": "Add the new column, fill it, let the application move over, then drop the old one",
+    "renaming-table": "Rename it and leave a view with the old name, in one transaction, until nobody uses that",
+    "ban-drop-column": "Deploy the application without it first; then allow it here: -- pgops: allow ban-drop-column",
+    "ban-drop-table": "Deploy the application without it first; then allow it here: -- pgops: allow ban-drop-table",
+    "changing-column-type": "Add a column of the new type, fill it in batches and swap them; where the type only grows "
+    "(varchar(100) to text) nothing is rewritten: allow it in the file: -- pgops: allow changing-column-type",
+    "ban-disable-trigger": "Leave the triggers on: what they keep right would silently go wrong",
+}
 _UNKNOWN_RULE = re.compile(r"invalid rule name (\S+)")
 _TIMEOUT = 60
 
@@ -97,7 +109,7 @@ def remarks(scripts: Sequence[Script], server_version: int, rules: Mapping[str, 
     """
     if not scripts:
         return []
-    with tempfile.TemporaryDirectory(prefix="pgops-squawk-") as name:
+    with tempfile.TemporaryDirectory(prefix="pgops-squawk-", dir=_in_memory()) as name:
         folder = Path(name)
         for index, script in enumerate(scripts):
             (folder / f"{index}.sql").write_text(_as_it_runs(script), encoding="utf-8")
@@ -112,17 +124,25 @@ def remarks(scripts: Sequence[Script], server_version: int, rules: Mapping[str, 
             *(f"--exclude={rule}" for rule, level in rules.items() if level == "off"),
             "*.sql",
         ]
-        return [_remark(item) for item in _answer(argv, folder)]
+        return _without_repetitions([_remark(item) for item in _answer(argv, folder)])
 
 
 def _remark(item: Mapping[str, object]) -> Remark:
+    rule = str(item["rule_name"])
     return Remark(
         index=int(Path(str(item["file"])).stem),
-        rule=str(item["rule_name"]),
+        rule=rule,
         line=int(str(item["line"])) + 1,  # it counts from 0
         message=str(item["message"]).strip(),
-        help=str(item["help"] or "").strip(),
+        help=_HELP.get(rule) or str(item["help"] or "").strip() or f"See https://squawkhq.com/docs/{rule}",
     )
+
+
+def _without_repetitions(remarks: Sequence[Remark]) -> list[Remark]:
+    said: dict[tuple[int, int], set[str]] = {}
+    for remark in remarks:
+        said.setdefault((remark.index, remark.line), set()).add(remark.rule)
+    return [one for one in remarks if not _SAID_TWICE.get(one.rule, set()) & said[one.index, one.line]]
 
 
 def _answer(argv: list[str], folder: Path) -> list[dict[str, object]]:
@@ -151,6 +171,11 @@ def _answer(argv: list[str], folder: Path) -> list[dict[str, object]]:
             retry=True,
         ) from error
     return found
+
+
+def _in_memory() -> str | None:
+    """Where many small files cost nothing, if the machine has such a place: on a disk they take longer than squawk."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
 
 
 @cache
