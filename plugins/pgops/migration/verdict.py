@@ -113,9 +113,10 @@ def forecast(rehearsal: Rehearsal, production_bytes: dict[str, int], correction:
     there = sum(production_bytes.get(name, size) for name, size in here.items())
     ratio = max(there / sum(here.values()), 1.0) if sum(here.values()) else 1.0
     blocked = max((lock.held_ms for lock in ran.locks if lock.blocks), default=0.0) / 1000
+    seconds = sum(one.ms for one in ran.statements) / 1000  # not the waiting for the reader beside it
     return Forecast(
-        seconds=ran.seconds * ratio * correction,
-        uncorrected_seconds=ran.seconds * ratio,
+        seconds=seconds * ratio * correction,
+        uncorrected_seconds=seconds * ratio,
         downtime_seconds=blocked * ratio * correction,
         size_ratio=ratio,
         correction=correction,
