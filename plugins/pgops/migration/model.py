@@ -110,9 +110,13 @@ class Finding:
     message: str
     remedy: str
 
+    @property
+    def place(self) -> str:
+        """The file with its line, or the object."""
+        return f"{self.where}:{self.line}" if self.line else self.where
+
     def __str__(self) -> str:
-        place = f"{self.where}:{self.line}" if self.line else self.where
-        return f"{place}: {self.level}: {self.message} [{self.rule}] {self.remedy}"
+        return f"{self.place}: {self.level}: {self.message} [{self.rule}] {self.remedy}"
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,7 @@ class Executed:
         rewritten: relations that existed and got a new file (a table rewrite).
         scans: full scans of relations that existed.
         sampled: True when it ran outside a transaction, so locks are what was seen every few milliseconds.
+        segment: which one of the script it belongs to, from 0.
     """
 
     line: int
@@ -165,6 +170,7 @@ class Executed:
     rewritten: tuple[str, ...] = ()
     scans: tuple[Scan, ...] = ()
     sampled: bool = False
+    segment: int = 0
 
 
 @dataclass(frozen=True)

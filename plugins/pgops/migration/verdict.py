@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pgops import units
 from pgops.fleet import MigrationPolicy
-from pgops.migration.model import Difference, Finding, Lock, Migration, Ran, Stall
+from pgops.migration.model import Difference, Executed, Finding, Lock, Migration, Ran, Stall
 
 _ACKNOWLEDGED = re.compile(r"^\s*--\s*rollback:\s*destructive acknowledged\b", re.IGNORECASE | re.MULTILINE)
 _NAMED = 5
@@ -72,7 +72,7 @@ def acknowledged(migration: Migration) -> bool:
 def reasons(rehearsal: Rehearsal, migration: Migration, policy: MigrationPolicy) -> tuple[str, ...]:
     """Why this migration is refused; empty when it passed."""
     errors = [one for one in rehearsal.findings if one.level == "error"]
-    found = [f"{one.message} ({one.where}:{one.line}, {one.rule})" for one in errors]
+    found = [f"{one.message} ({one.place}, {one.rule})" for one in errors]
     if rehearsal.applied is None:
         return tuple(found) or ("it was not rehearsed",)
     found += _failed(rehearsal.applied, "the migration", policy.budget_seconds)
@@ -156,13 +156,20 @@ def _too_big(rehearsal: Rehearsal, policy: MigrationPolicy) -> list[str]:
     for one in rehearsal.applied.statements:
         where = f"{rehearsal.applied.script}:{one.line}, {one.kind}"
         found += [f"{where} rewrites {name}, {units.size(big[name])}" for name in one.rewritten if name in big]
-        blocked = {lock.relation for lock in one.locks if lock.blocks}
+        blocked = _blocked(rehearsal.applied, one)
         found += [
             f"{where} reads all of {scan.relation}, {units.size(big[scan.relation])}, while it blocks others"
             for scan in one.scans
             if scan.relation in big and scan.relation in blocked and scan.relation not in one.rewritten
         ]
     return found
+
+
+def _blocked(ran: Ran, at: Executed) -> set[str]:
+    """The relations that others cannot use during a statement: locks last until the end of the segment."""
+    until = ran.statements.index(at) + 1
+    earlier = [one for one in ran.statements[:until] if one.segment == at.segment]
+    return {lock.relation for one in earlier for lock in one.locks if lock.blocks}
 
 
 def _stalled(stalls: Sequence[Stall], policy: MigrationPolicy) -> list[str]:
