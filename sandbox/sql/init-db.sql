@@ -1,5 +1,13 @@
 -- Database app as it was before its first migration: users and their orders. The rest comes by migration_deploy
 -- (include/migrations/app).
+do $$
+begin
+    if not exists (select from pg_roles where rolname = 'app_owner') then
+        create role app_owner;
+    end if;
+end
+$$;
+
 create table users (
     id bigint generated always as identity primary key,
     email text not null unique,
@@ -15,3 +23,7 @@ create table orders (
 );
 create index on orders (user_id);
 create index on orders (created_at) where status = 'pending';
+
+-- Not a superuser's, so that the role that deploys can be let in (include/sql/roles/migrate.sql).
+alter table users owner to app_owner;
+alter table orders owner to app_owner;

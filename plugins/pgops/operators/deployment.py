@@ -447,12 +447,12 @@ class RollBackOperator(_DeploymentOperator):
 
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return a Deployed."""
+        _skip_unless_deployed(context)
         from pgops.migration.deploy import apply
         from pgops.migration.losses import destruction_guard
         from pgops.migration.statements import parse
         from pgops.migration.verdict import acknowledged
 
-        _skip_unless_deployed(context)
         migration, policy = self.migration(database), resources.migration_policy(database)
         production, verdict = self.production(database), self.validated(context)
         if migration.down is None or migration.checksum != verdict.checksum:
@@ -499,9 +499,9 @@ class DocumentOperator(_DeploymentOperator):
 
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> str:
         """Return where it lies."""
+        _skip_unless_deployed(context)
         from pgops.migration.documentation import schema_document
 
-        _skip_unless_deployed(context)
         bucket = resources.bucket(fleet.checked_settings())
         key = bucket.key(database.name, "schema.md")
         bucket.put(key, schema_document(self.production(database)).encode(), "text/markdown; charset=utf-8")
