@@ -1,4 +1,4 @@
-"""A golden template is whole or not there; a clone is the source in all that a migration can notice, and always goes."""
+"""A golden template is whole or not there; a clone is as the source in what a migration can notice, and always goes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import pytest
 from psycopg2 import sql
 
 from pgops.errors import PgOpsError, Refused
+from pgops.fleet.migrations import MigrationPolicy
 from pgops.migration import copy
 from pgops.migration.copy import (
     GoldenOrigin,
@@ -31,6 +32,9 @@ from pgops.migration.copy import (
     make_golden,
     read_settings,
 )
+from pgops.migration.documentation import schema_document
+from pgops.migration.proof import differences, take, values_at_risk
+from pgops.migration.review import review
 from pgops.postgres import Dsn, connect
 from pgops.processes import ProgramFailed
 from sandbox.postgres import PostgresServer
@@ -142,8 +146,7 @@ def test_sessions_that_a_dead_fill_left_do_not_stop_it(drill_role, name):
     left = []
 
     def fill(target: Dsn) -> GoldenOrigin:
-        left.append(psycopg2.connect(
-            host=target.host, port=target.port, dbname=target.dbname, user=target.user, password=target.password))  # fmt: skip
+        left.append(psycopg2.connect(target.conninfo(), password=target.password))
         return filled()(target)
 
     assert make_golden(drill_role, name, fill).backup_id
@@ -248,8 +251,8 @@ def retried(call):
 @pytest.fixture
 def staging(each_postgres: PostgresServer) -> Iterator[Dsn]:
     with fresh_database(each_postgres, "staging") as dsn:
-        ask(dsn, "CREATE TABLE people AS SELECT i AS id, md5(i::text) AS note FROM generate_series(1, 20000) AS i;"
-                 "CREATE INDEX ON people (note); COMMENT ON TABLE people IS 'x'; GRANT SELECT ON people TO pg_monitor")  # fmt: skip
+        ask(dsn, "CREATE TABLE people AS SELECT i AS id, md5(i::text) AS note FROM generate_series(1, 20000) AS i")
+        ask(dsn, "CREATE INDEX ON people (note); COMMENT ON TABLE people IS 'x'; GRANT SELECT ON people TO pg_monitor")
         yield dsn
 
 
@@ -394,6 +397,22 @@ def test_too_little_disk_is_refused_before_anything_is_copied(drill_role, name, 
     monkeypatch.setattr(copy.os, "statvfs", lambda path: real(path) and Full())
     with pytest.raises(Refused, match=r"A copy needs .*, free are 40 KiB"):
         make_clone(drill_role, name)
+    assert databases(drill_role, name) == [golden_name(name)]
+
+
+def test_a_rehearsal_from_golden_template_to_dropped_clone_needs_no_superuser(drill_role, name, staging):
+    make_golden(drill_role, name, fill_from_staging(staging))
+    clone = drill_role.on(make_clone(drill_role, name, replace(read_settings(staging), identity="")).dbname)
+    before = take(clone)
+    ask(clone, "ALTER TABLE people ADD seen timestamp")
+    ask(clone, "UPDATE people SET seen = now() WHERE id < 10")
+    policy = MigrationPolicy(folder="migrations/app", connection="pg_copies")
+    assert [one.rule for one in review(clone, before, policy)] == ["timestamp-without-time-zone"]
+    assert [one.after for one in values_at_risk(clone, before)] == ["9 values, 1 of them different"]
+    assert "`seen`" in schema_document(clone)
+    ask(clone, "ALTER TABLE people DROP seen")
+    assert [one.what for one in differences(before, take(clone, like=before))] == ["dropped columns public.people"]
+    drop_clone(drill_role, name)
     assert databases(drill_role, name) == [golden_name(name)]
 
 

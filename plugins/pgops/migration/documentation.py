@@ -1,4 +1,4 @@
-"""The schema as a document: regenerated after each deployment, and the same for the same schema, so that it can be diffed."""
+"""The schema as a document: made anew after each deployment, and the same for the same schema, so it can be diffed."""
 
 from __future__ import annotations
 
