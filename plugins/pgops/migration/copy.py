@@ -32,9 +32,9 @@ from pgops.processes import Program, ProgramFailed
 log = logging.getLogger(__name__)
 
 APPLICATION = "pgops.migration.copy"
-# Below this size a clone through the WAL is faster, since copying files needs two checkpoints. Measured: 10 MB take
-# 0.03 s against 0.04 s, 50 MB 0.13 s against 0.08 s, 250 MB 0.5 s against 0.17 s.
-FILE_COPY_BYTES = 32 << 20
+# Below this size a clone through the WAL is faster, since copying files needs two checkpoints. Measured on PostgreSQL 15,
+# WAL against files: 10 MB 0.03 and 0.04 s, 100 MB 0.24 and 0.13 s, 250 MB 0.48 and 0.17 s, 1 GB 2.5 and 1.0 s.
+FILE_COPY_BYTES = 64 << 20
 CLONE_ATTEMPTS = 3
 
 _LIMITS = Limits(statement=6 * 3600, lock=600, idle_in_transaction=0)
@@ -71,7 +71,7 @@ class GoldenState:
     bytes: int
 
     def age_hours(self, now: datetime) -> float:
-        """How old its contents are."""
+        """How long ago it was made."""
         return (now - datetime.fromisoformat(self.made_at)).total_seconds() / 3600
 
 
