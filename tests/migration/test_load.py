@@ -6,7 +6,7 @@ from pgops.migration.load import MOST_TABLES, Load, touched_tables
 from pgops.migration.recorder import run
 from pgops.postgres import Dsn, connect
 from tests import servers
-from tests.migration.scripts import script
+from tests.migration.scripts import ALONE, script
 
 TABLES = """
 CREATE TABLE users (id int PRIMARY KEY, name text, at timestamptz DEFAULT now());
@@ -98,7 +98,7 @@ def test_tables_that_the_migration_drops_renames_or_empties_do_not_break_the_loa
     text = (
         "CREATE INDEX CONCURRENTLY i ON users (name); DROP TABLE log; SELECT pg_sleep(0.1);"
         "ALTER TABLE users RENAME id TO key; ALTER TABLE users DROP name; ALTER TABLE other RENAME TO another;"
-        "/* alone */ SELECT /* alone */ pg_sleep(0.3); TRUNCATE users"
+        f"{ALONE}SELECT pg_sleep(0.3); TRUNCATE users"
     )
     with Load(each_database, [USERS, LOG, "public.other"]) as load:
         ran = run(each_database, script(text), "apply", 60)

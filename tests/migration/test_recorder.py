@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from pgops.errors import Refused
-from pgops.migration.model import Ran, Script
+from pgops.migration.model import Ran, Script, Segment, Statement
 from pgops.migration.recorder import invalid_indexes, run
 from pgops.postgres import Dsn, Limits, connect
 from sandbox.postgres import PostgresServer
@@ -166,7 +166,7 @@ def test_dates_are_rewritten_or_not_as_the_time_zone_of_the_session_has_it(each_
 
 
 @contextmanager
-def reader_of(dsn: Dsn, table: str, seconds: float) -> Iterator[None]:
+def writer_of(dsn: Dsn, table: str, seconds: float) -> Iterator[None]:
     """Somebody who has written to a table and takes his time to commit: CONCURRENTLY waits for him."""
     with connect(dsn, "test", Limits(idle_in_transaction=0)) as connection:
         connection.cursor().execute(f"BEGIN; UPDATE {table} SET id = id WHERE id = 1")
@@ -191,7 +191,7 @@ CONCURRENT = [
 def test_statements_outside_a_transaction_are_sampled(each_sample, statement, before, locks, rewritten, scanned):
     if before:
         execute(each_sample, before)
-    with reader_of(each_sample, "users", 0.3):
+    with writer_of(each_sample, "users", 0.3):
         (one,) = applied(each_sample, statement).statements
     assert one.sampled
     seen = {lock.relation: lock.mode for lock in one.locks if lock.existed}
@@ -358,30 +358,41 @@ def test_a_constraint_that_fails_at_commit_is_a_failure_of_the_commit(sample):
 
 
 def test_a_script_that_commits_itself_is_stopped(sample):
-    ran = run(sample, script("CREATE TABLE one (); COMMIT; CREATE TABLE two ()"), "apply", 60)
+    texts = ("CREATE TABLE one ()", "COMMIT", "CREATE TABLE two ()")  # the gate refuses it, but who calls run() may not
+    segment = Segment(True, tuple(Statement(text, 1, text.split()[0], True) for text in texts))
+    ran = run(sample, Script("V001__test.sql", ";".join(texts), (segment,)), "apply", 60)
     assert ran.failure is not None and "ended the migration's transaction" in ran.failure.message
     assert execute(sample, "SELECT to_regclass('two')") == [(None,)]
 
 
 def test_a_lock_that_is_not_to_be_had_is_tried_again(sample):
-    with reader_of(sample, "users", 0.5):
+    with writer_of(sample, "users", 0.5):
         ran = applied(sample, "ALTER TABLE users ADD a int", lock_timeout_ms=50, lock_attempts=50)
     assert ran.lock_retries > 0
     assert len(ran.statements) == 1
 
 
 def test_a_lock_that_is_never_to_be_had_is_a_failure(sample):
-    with reader_of(sample, "users", 1):
+    with writer_of(sample, "users", 1):
         ran = run(sample, script("ALTER TABLE users ADD a int"), "apply", 60, lock_timeout_ms=50, lock_attempts=3)
     assert ran.failure is not None
     assert (ran.failure.sqlstate, ran.lock_retries) == ("55P03", 2)
 
 
 def test_concurrently_waits_beyond_the_lock_timeout(sample):
-    with reader_of(sample, "users", 0.4):
+    with writer_of(sample, "users", 0.4):
         ran = applied(sample, "CREATE INDEX CONCURRENTLY i ON users (age)", lock_timeout_ms=50)
     assert ran.lock_retries == 0
     assert invalid_indexes(sample) == []
+
+
+def test_a_lock_timeout_of_ours_does_not_outlive_its_statement(sample):
+    with writer_of(sample, "users", 0.3):
+        ran = applied(sample, "VACUUM FULL users; SELECT 1", lock_timeout_ms=50, lock_attempts=50)
+    assert ran.lock_retries > 0
+    with writer_of(sample, "orders", 0.4):
+        ran = applied(sample, "VACUUM FULL users; CREATE INDEX CONCURRENTLY i ON orders (user_id)", lock_timeout_ms=50)
+    assert ran.lock_retries == 0
 
 
 def test_progress_is_told_before_each_statement_and_segment(sample):

@@ -12,7 +12,7 @@ from pgops.migration.recorder import run
 from pgops.migration.watchdog import Deadline
 from pgops.postgres import Dsn, Limits, connect
 from tests import servers
-from tests.migration.scripts import script
+from tests.migration.scripts import ALONE, script
 
 NEVER_ENDS = "SELECT pg_sleep(600)"
 SWALLOWS = """DO $$ BEGIN
@@ -37,7 +37,7 @@ def sessions(dsn: Dsn) -> int:
         NEVER_ENDS,
         f"SET statement_timeout = 0; {NEVER_ENDS}",
         f"SELECT set_config('statement_timeout', '0', false); {NEVER_ENDS}",
-        "SELECT /* alone */ pg_sleep(600)",
+        f"{ALONE}{NEVER_ENDS}",
         "DO $$ BEGIN PERFORM set_config('statement_timeout', '0', true); PERFORM pg_sleep(600); END $$",
         SWALLOWS,
     ],
@@ -46,17 +46,17 @@ def sessions(dsn: Dsn) -> int:
 def test_a_script_that_never_ends_is_cut_off_and_nothing_else_is(each_database, text):
     with connect(each_database, "bystander") as bystander, bystander.cursor() as cursor:
         cursor.execute("BEGIN; CREATE TABLE kept ()")
-        ran = run(each_database, script(f"CREATE TABLE made (); {text}"), "apply", 0.5)
+        ran = run(each_database, script(f"CREATE TABLE made (); {text}"), "apply", 0.3)
         cursor.execute("COMMIT")
         assert ran.over_budget
         assert ran.failure is not None
-        assert "the budget of 0.5 s for the whole script is used up" in ran.failure.message
-        assert ran.failure.kind in ("SELECT", "DO") or "alone" in text
+        assert "the budget of 0.3 s for the whole script is used up" in ran.failure.message
+        assert ran.failure.kind in ("SELECT", "DO") or ALONE in text
         assert servers.eventually(lambda: sessions(each_database) == 1), "the migration's sessions are gone"
         cursor.execute("SELECT to_regclass('made'), to_regclass('kept')")
         made, kept = cursor.fetchone()
         assert kept == "kept"
-        assert (made is None) is ("alone" not in text), "a transaction that was cut off leaves nothing"
+        assert (made is None) is (ALONE not in text), "a transaction that was cut off leaves nothing"
 
 
 def test_what_comes_after_the_budget_is_not_begun(database):
@@ -150,3 +150,19 @@ def test_nothing_strikes_after_the_block(database):
             cursor.execute("SELECT pg_sleep(0.6)")
             with pytest.raises(psycopg2.Error, match="division"):
                 cursor.execute("SELECT 1 / 0")
+
+
+def test_a_role_that_only_owns_the_database_suffices(each_database):
+    with connect(each_database, "admin") as admin, admin.cursor() as cursor:
+        cursor.execute(
+            "CREATE ROLE owner_of_the_tests LOGIN PASSWORD 'x'; CREATE SCHEMA s AUTHORIZATION owner_of_the_tests"
+        )
+        try:
+            owner = Dsn(each_database.host, each_database.port, each_database.dbname, "owner_of_the_tests", "x")
+            text = "CREATE TABLE s.t (id int); CREATE INDEX CONCURRENTLY i ON s.t (id); ALTER TABLE s.t ADD a int"
+            done = run(owner, script(text), "apply", 60)
+            assert done.failure is None
+            assert run(owner, script("ALTER TABLE s.t ADD b int"), "apply", 60).locks[0].relation == "s.t"
+            assert run(owner, script(SWALLOWS), "apply", 0.3).over_budget
+        finally:
+            cursor.execute("DROP OWNED BY owner_of_the_tests CASCADE; DROP ROLE owner_of_the_tests")

@@ -32,8 +32,8 @@ from pgops.processes import Program, ProgramFailed
 log = logging.getLogger(__name__)
 
 APPLICATION = "pgops.migration.copy"
-# Below this size a clone goes through the WAL: it spares the two checkpoints that copying files needs (measured: see
-# docs/migrations.md).
+# Below this size a clone through the WAL is faster, since copying files needs two checkpoints. Measured on PostgreSQL 15,
+# WAL against files: 10 MB 0.03 and 0.04 s, 100 MB 0.24 and 0.13 s, 250 MB 0.48 and 0.17 s, 1 GB 2.5 and 1.0 s.
 FILE_COPY_BYTES = 64 << 20
 CLONE_ATTEMPTS = 3
 
@@ -45,6 +45,8 @@ _FILL_SETTINGS = {
     "maintenance_work_mem": "512MB",
     "client_connection_check_interval": "2000",
 }
+# What pg_restore says when the server for copies lacks something: another try would fail in the same way.
+_HOPELESS = ("permission denied", "must be superuser", "must be owner", "is not available", "does not exist")
 # Settings that are lists of names: a quoted list would be one name.
 _LISTS = {"search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries"}
 
@@ -69,7 +71,7 @@ class GoldenState:
     bytes: int
 
     def age_hours(self, now: datetime) -> float:
-        """How old its contents are."""
+        """How long ago it was made."""
         return (now - datetime.fromisoformat(self.made_at)).total_seconds() / 3600
 
 
@@ -255,15 +257,13 @@ def _pipe(giver: _Command, taker: _Command) -> None:
             try:
                 restore.wait()
             except ProgramFailed as failure:
-                with suppress(ProgramFailed):  # a broken pipe is what the restore did to it
-                    dump.wait()
-                    raise failure
-                raise _first(dump, failure) from failure
+                failure.retry = not any(words in failure.stderr for words in _HOPELESS)
+                raise _cause(dump, failure) from None
         dump.wait()
 
 
-def _first(dump: Program, failure: ProgramFailed) -> PgOpsError:
-    """The dump's failure, unless it only says that nobody read on."""
+def _cause(dump: Program, failure: ProgramFailed) -> ProgramFailed:
+    """Why a restore failed: the dump's own failure, unless that only says that nobody read on."""
     try:
         dump.wait()
     except ProgramFailed as other:

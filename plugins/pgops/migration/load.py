@@ -13,7 +13,7 @@ import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,13 +22,13 @@ import pglast
 import psycopg2
 from pglast import ast
 from pglast.enums import ObjectType
-from pglast.visitors import Visitor
 from psycopg2 import sql
 from psycopg2.extras import NamedTupleCursor
 
 from pgops.errors import PgOpsError
 from pgops.include import query, sql_text
 from pgops.migration.model import Script, Stall
+from pgops.migration.statements import walk
 from pgops.postgres import Dsn, Limits, connect
 
 log = logging.getLogger(__name__)
@@ -45,36 +45,29 @@ _UNDEFINED_TABLE = "42P01"
 
 def touched_tables(dsn: Dsn, script: Script) -> tuple[str, ...]:
     """Existing tables that a script's statements name, as schema.name; what a DO block does inside is not seen."""
-    names = _Names()
-    for statement in script.statements:
-        names(pglast.parse_sql(statement.text))
+    names = {
+        ".".join('"' + part.replace('"', '""') + '"' for part in parts if part)
+        for statement in script.statements
+        for node in walk(pglast.parse_sql(statement.text)[0].stmt)
+        for parts in _named(node)
+    }
     with connect(dsn, APPLICATION, readonly=True) as connection, connection.cursor() as cursor:
-        cursor.execute(sql_text("migration/touched_tables.sql"), {"names": sorted(names.found)})
+        cursor.execute(sql_text("migration/touched_tables.sql"), {"names": sorted(names)})
         return tuple(name for (name,) in cursor.fetchall())
 
 
-class _Names(Visitor):
-    """Collects the names of relations; of what is dropped there are only lists of words."""
+_RELATIONS = (ObjectType.OBJECT_TABLE, ObjectType.OBJECT_INDEX, ObjectType.OBJECT_MATVIEW)
+_PARTS_OF_TABLES = (ObjectType.OBJECT_TRIGGER, ObjectType.OBJECT_POLICY, ObjectType.OBJECT_RULE)
 
-    _OF_TABLES = (ObjectType.OBJECT_TRIGGER, ObjectType.OBJECT_POLICY, ObjectType.OBJECT_RULE)
-    _RELATIONS = (ObjectType.OBJECT_TABLE, ObjectType.OBJECT_INDEX, ObjectType.OBJECT_MATVIEW)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: set[str] = set()
-
-    def visit_RangeVar(self, _ancestors: Any, node: ast.RangeVar) -> None:
-        self._add([node.schemaname, node.relname])
-
-    def visit_DropStmt(self, _ancestors: Any, node: ast.DropStmt) -> None:
-        if node.removeType not in (*self._RELATIONS, *self._OF_TABLES):
-            return
+def _named(node: Any) -> Iterator[list[str | None]]:
+    """The relations that a node of a syntax tree names; those that are dropped are only lists of words there."""
+    if isinstance(node, ast.RangeVar):
+        yield [node.schemaname, node.relname]
+    elif isinstance(node, ast.DropStmt) and node.removeType in (*_RELATIONS, *_PARTS_OF_TABLES):
         for words in node.objects or ():
             parts = [word.sval for word in words]
-            self._add(parts[:-1] if node.removeType in self._OF_TABLES else parts)
-
-    def _add(self, parts: Sequence[str | None]) -> None:
-        self.found.add(".".join('"' + part.replace('"', '""') + '"' for part in parts if part))
+            yield parts[:-1] if node.removeType in _PARTS_OF_TABLES else parts
 
 
 class Load:
@@ -108,8 +101,9 @@ class Load:
             for canary in self._canaries:
                 self._stack.callback(canary.stop)
                 canary.start()
+            until = time.monotonic() + _START_SECONDS
             for canary in self._canaries:
-                canary.first.wait(_START_SECONDS)
+                canary.first.wait(max(until - time.monotonic(), 0))
             if self._hold_seconds > 0:
                 self._stack.enter_context(_Holder(self._dsn, self._tables, self._hold_seconds))
         except BaseException:

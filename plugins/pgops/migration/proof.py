@@ -218,7 +218,7 @@ def _values_of_columns(cursor: RealDictCursor, before: Snapshot) -> Iterator[Dif
             query(
                 "migration/values/column.sql",
                 column=sql.Identifier(row["column"]),
-                missing=sql.Literal(row["missing"]),
+                changed=_changed(row),
                 table=sql.Identifier(row["schema"], row["name"]),
             )
         )
@@ -226,9 +226,21 @@ def _values_of_columns(cursor: RealDictCursor, before: Snapshot) -> Iterator[Dif
         assert counted is not None
         if counted["filled"] or counted["changed"]:
             after = f"{counted['filled']} values, {counted['different']} of them different"
-            if row["missing"] is not None:
-                after += f"; {counted['changed']} rows have another than the default {row['missing']!r}"
+            if row["missing"] is not None or row["constant"] is not None:
+                after += f"; {counted['changed']} rows have another than its default"
             yield Difference("values", row["what"], "", after, destructive=counted["changed"] > 0)
+
+
+def _changed(row: Mapping[str, str | None]) -> sql.Composed:
+    """The rows that hold something else than applying the migration again would give them."""
+    column = sql.Identifier(str(row["column"]))
+    if row["missing"] is not None:
+        shown = sql.SQL("CASE WHEN {} IS NOT NULL THEN format('%s', {}) END").format(column, column)
+        return sql.SQL("{} IS DISTINCT FROM {}").format(shown, sql.Literal(row["missing"]))
+    if row["constant"] is not None:  # written by the server: see columns.sql
+        default = sql.SQL(row["constant"])
+        return sql.SQL("{} IS NOT NULL AND format('%s', {}) <> format('%s', {})").format(column, column, default)
+    return sql.SQL("{} IS NOT NULL").format(column)
 
 
 def _rows_of_tables(cursor: RealDictCursor, before: Snapshot) -> Iterator[Difference]:

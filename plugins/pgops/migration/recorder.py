@@ -1,7 +1,6 @@
 """Runs one direction of a migration and writes down what each of its statements did to the database.
 
 Statements of a transactional segment run in one transaction, the others each by itself, as they will in production.
-The same code rehearses on a copy and deploys.
 """
 
 from __future__ import annotations
@@ -9,8 +8,8 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -179,7 +178,7 @@ class _Recorder:
         self._wal = WalMeter(self._observer, deadline.pid)
         self._known = all_relations(self._observer)
         self._existed = frozenset(self._known)
-        self._committing = False
+        self._committing = self._has_run = False
         self.over_budget = False
 
     def record(self, segment: Segment) -> _Outcome:
@@ -190,6 +189,7 @@ class _Recorder:
 
     def _transaction(self, segment: Segment) -> _Outcome:
         transaction = Transaction(self._known, self._existed)
+        self._has_run = False
         done_before = self._done
         done: list[tuple[Executed, float]] = []
         self._committing = False
@@ -246,35 +246,46 @@ class _Recorder:
 
     def _alone(self, statement: Statement) -> _Outcome:
         self._committing = False
+        self._has_run = False
         invalid_before: list[str] = []
         try:
-            statement_ms, lock_ms = self._limits()
-            lock_timeout = lock_ms or (0 if _waits_patiently(statement) else self._lock_timeout_ms)
-            self._cursor.execute(
-                "SET statement_timeout = %s; SET lock_timeout = %s",
-                (_stricter(statement_ms, self._deadline.left_ms), lock_timeout),
-            )
             self._known = all_relations(self._observer)
             invalid_before = _invalid_indexes(self._observer)
-            self._wal.reset()
-            with Sampler(self._observer, self._deadline.pid, self._known) as sampler:
-                ms = self._execute(statement)
-            wal = self._wal.read()
-            if not lock_ms:  # and where the statement was itself a SET of it, that stays
-                self._cursor.execute(sql_text("migration/forget_lock_timeout.sql"), {"ours": lock_timeout})
-            self._limits()
+            with self._session_limits(statement):
+                self._wal.reset()
+                with Sampler(self._observer, self._deadline.pid, self._known) as sampler:
+                    ms = self._execute(statement)
+                self._has_run = True
+                wal = self._wal.read()
+            self._limits()  # and write the counters out
             self._known = all_relations(self._observer)
-            effect = sampler.effect(self._known, self._existed, statement.kind)
         except (psycopg2.Error, _Cut) as error:
             return _Outcome((), self._failure(statement, error, invalid_before))
+        effect = sampler.effect(self._known, self._existed, statement.kind)
         return _Outcome((replace(_executed(statement, ms, wal, effect), sampled=True),))
+
+    @contextmanager
+    def _session_limits(self, statement: Statement) -> Iterator[None]:
+        """As in _begin(); our lock_timeout is taken back, else a later statement would take it for the script's."""
+        statement_ms, lock_ms = self._limits()
+        ours = 0 if lock_ms or _waits_patiently(statement) else self._lock_timeout_ms
+        self._cursor.execute(
+            "SET statement_timeout = %s; SET lock_timeout = %s",
+            (_stricter(statement_ms, self._deadline.left_ms), lock_ms or ours),
+        )
+        try:
+            yield
+        finally:
+            if ours:
+                with suppress(psycopg2.Error):  # the session is lost, and its settings with it
+                    self._cursor.execute(sql_text("migration/forget_lock_timeout.sql"), {"ours": ours})
 
     # --- both ---
 
     def _execute(self, statement: Statement) -> float:
         """Send a statement; how many milliseconds it took."""
         if self._deadline.left <= 0:
-            raise _Cut("It was not begun", QUERY_CANCELED)
+            raise _Cut("This statement was not begun", QUERY_CANCELED)
         if self._on_progress is not None:
             self._on_progress(self._done, self._total, statement)
         started = time.perf_counter()
@@ -286,7 +297,7 @@ class _Recorder:
     def _failure(self, statement: Statement, error: Exception, invalid_before: list[str] | None = None) -> Failure:
         sqlstate = (error.sqlstate if isinstance(error, _Cut) else getattr(error, "pgcode", None)) or ""
         lost = self._worker.closed != 0
-        self.over_budget = self._deadline.over and (lost or sqlstate == QUERY_CANCELED)
+        self.over_budget = self._deadline.over
         parts = [_in_words(error)]
         if self.over_budget:
             parts.insert(
@@ -300,6 +311,8 @@ class _Recorder:
 
     def _state_after(self, lost: bool, invalid_before: list[str] | None) -> list[str]:
         """What the failure left in the database, where that is not simply nothing."""
+        if self._has_run:
+            return ["The statement itself had come to its end; only what it did could not be recorded"]
         if invalid_before is None:
             unknown = lost and self._committing
             return ["Whether the transaction was committed is not known"] if unknown else []

@@ -1,7 +1,9 @@
 -- Purpose: tables without a primary key.
 SELECT c.oid::regclass::text AS object,
        'It has no primary key: no row can be named, logical replication cannot replay UPDATE and DELETE' AS message,
-       format('ALTER TABLE %s ADD COLUMN id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY', c.oid::regclass) AS remedy
+       format(CASE WHEN EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'id' AND NOT a.attisdropped)
+                   THEN 'ALTER TABLE %s ADD PRIMARY KEY (id)'
+                   ELSE 'ALTER TABLE %s ADD COLUMN id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY' END, c.oid::regclass) AS remedy
   FROM pg_class c
   JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
