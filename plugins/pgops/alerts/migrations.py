@@ -110,6 +110,7 @@ class DeploymentNews:
     log_label: str = "Open the task log"
 
 
+_SECTIONS = {"asks": "", "deployed": "", "refused": "deployment-refused"}
 _HEADLINES = {
     "asks": "wants to be deployed",
     "deployed": "is DEPLOYED",
@@ -140,7 +141,7 @@ def deployment_message(news: DeploymentNews, *, runbook_url: str | None = None) 
     if news.report:
         blocks.append(markdown(f"*Rehearsal* {code(news.report, 300)}"))
     blocks.append(context(f"started {when(news.started_at)}"))
-    section = "" if news.state in ("asks", "deployed") else "deployment-failed"
+    section = _SECTIONS.get(news.state, "deployment-failed")
     blocks += ending(news.log_url, "", section, runbook_url)
     color = {"asks": LOOKS["info"].color, "deployed": "", "refused": LOOKS["warn"].color}
     return Message(safe(headline, NOTIFICATION_TEXT), tuple(blocks), color.get(news.state, LOOKS["crit"].color))

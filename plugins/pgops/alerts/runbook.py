@@ -20,6 +20,10 @@ SECTIONS = {
     "drill-missed-its-rto": "Drill missed its RTO",
     "drill-amcheck-found-corruption": "Drill: amcheck found corruption",
     "drill-canary-query-failed": "Drill: canary query failed",
+    "migration-refused": "Migration refused",
+    "validation-did-not-run": "Validation did not run",
+    "deployment-refused": "Deployment refused",
+    "deployment-failed": "Deployment failed or was rolled back",
     "dead-man-ping-missing": "Dead-man ping missing",
     "slack-not-reachable": "Slack not reachable",
     "fleet-file-refused": "Fleet file refused",
@@ -39,6 +43,15 @@ _BY_STEP = {
     "canaries": "drill-canary-query-failed",
     "measure": "drill-missed-its-rto",
     "backup_watch": "backup-too-old",
+    **dict.fromkeys(("static_gate", "golden_copy", "clone", "rehearse", "drop_clone"), "validation-did-not-run"),
+    **dict.fromkeys(
+        ("validation", "backup", "downtime", "connections", "lag", "approve", "check_again", "baseline"),
+        "deployment-refused",
+    ),
+    **dict.fromkeys(
+        ("maintenance_on", "deploy", "verify_schema", "smoke_tests", "watch", "roll_back", "maintenance_off"),
+        "deployment-failed",
+    ),
 }
 
 
