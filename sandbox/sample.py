@@ -13,8 +13,13 @@ from psycopg2 import sql
 
 from sandbox.postgres import PostgresServer
 
-DATABASES = ("app", "billing", "crm")
-SCRIPTS = Path(__file__).parent / "sql"
+SCRIPTS = {
+    "app": ("init-db.sql", "seed-data.sql"),
+    "billing": ("billing.sql",),
+    "crm": ("crm.sql",),
+}
+DATABASES = tuple(SCRIPTS)
+_FOLDER = Path(__file__).parent / "sql"
 
 # What a script reads with current_setting(). The data's clock stands still: now() would make every run different.
 ROWS_AT_SCALE_1 = {"sample.users": 2_000, "sample.invoices": 5_000, "sample.contacts": 1_000}
@@ -41,7 +46,8 @@ def _fill(server: PostgresServer, name: str, scale: float) -> bool:
             for setting, rows in ROWS_AT_SCALE_1.items():
                 cursor.execute("select set_config(%s, %s, true)", [setting, str(max(1, int(rows * scale)))])
             cursor.execute("select set_config('sample.today', %s, true)", [TODAY])
-            cursor.execute((SCRIPTS / f"{name}.sql").read_text())
+            for script in SCRIPTS[name]:
+                cursor.execute((_FOLDER / script).read_text(encoding="utf-8"))
             note = sql.Literal(f"sample data, scale {scale:g}")
             cursor.execute(sql.SQL("comment on database {} is {}").format(sql.Identifier(name), note))
         connection.autocommit = True

@@ -28,20 +28,24 @@ create_role() {
     set_password "pgops_$name" "PGOPS_${name^^}_PASSWORD"
 }
 
-# sample_database NAME: with a few thousand rows; the settings are those of sandbox/sample.py at scale 1.
+# sample_database NAME SCRIPT...: with a few thousand rows; the settings are those of sandbox/sample.py at scale 1.
 sample_database() {
+    local scripts=("${@:2}")
+    scripts=("${scripts[@]/#/--file=$PROJECT/sandbox/sql/}")
+    scripts=("${scripts[@]/%/.sql}")
     as_superuser --dbname=postgres --command="CREATE DATABASE $1"
     PGOPTIONS="$PGOPTIONS -c sample.users=2000 -c sample.invoices=5000 -c sample.contacts=1000 -c sample.today=2026-02-15" \
-        as_superuser --dbname="$1" --single-transaction --file="$PROJECT/sandbox/sql/$1.sql"
+        as_superuser --dbname="$1" --single-transaction "${scripts[@]}"
     as_superuser --dbname="$1" --command="CREATE EXTENSION IF NOT EXISTS pg_stat_statements" --command="VACUUM ANALYZE"
 }
 
 case ${PGOPS_SERVER:?} in
     primary)
-        for database in app billing crm; do
-            sample_database "$database"
-        done
+        sample_database app init-db seed-data
+        sample_database billing billing
+        sample_database crm crm
         create_role backup app billing crm
+        create_role migrate app
         as_superuser --dbname=postgres \
             --command="CREATE ROLE standby LOGIN REPLICATION" \
             --command="SELECT pg_create_physical_replication_slot('standby', true)"

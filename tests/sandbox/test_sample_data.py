@@ -6,7 +6,7 @@ from sandbox import sample
 from sandbox.postgres import PostgresServer
 
 TABLES = {
-    "app": ("users", "orders", "user_preferences", "user_preferences_history"),
+    "app": ("users", "orders"),
     "billing": ("invoices", "invoice_lines", "payments"),
     "crm": ('"Sales"."Contacts"', '"Sales"."Deal ""stages"""', '"Sales"."Leads"'),
 }
@@ -40,14 +40,3 @@ def test_it_is_the_same_at_every_run_and_loaded_once(server: PostgresServer) -> 
 def test_it_grows_linearly(server: PostgresServer) -> None:
     sample.load(server, 0.3)
     assert server.execute("select count(*) from orders", "app") == [(3000,)]
-
-
-def test_the_trigger_keeps_the_history_of_preferences(server: PostgresServer) -> None:
-    sample.load(server, 0.1)
-    count = 'select count(*) from user_preferences_history where user_id = 7 and preferences = \'{"theme": "x"}\''
-    server.execute("""update user_preferences set preferences = '{"theme": "x"}' where user_id = 7""", "app")
-    server.execute("update user_preferences set updated_at = now() where user_id = 7", "app")
-    assert server.execute(count, "app") == [(1,)]
-    assert server.execute("select get_user_preference(7, 'theme'), get_user_preference(7, 'no', '?')", "app") == [
-        ("x", "?")
-    ]

@@ -91,6 +91,7 @@ class MigrationPolicy(Policy):
 
     folder: of the SQL pairs, under include/, such as migrations/app.
     alembic: instead of that, an Alembic script location under include/, the folder that holds versions/.
+    baseline: the version up to which a database that was there before this project has everything.
     connection: the server for copies (its maintenance database): never production, never a standby.
     golden: what the copies are copies of.
     budget_seconds: a migration that takes longer is cut off; the rollback has as long.
@@ -103,6 +104,7 @@ class MigrationPolicy(Policy):
 
     folder: str | None = None
     alembic: str | None = None
+    baseline: str | None = None
     connection: ConnectionId
     golden: Golden = Golden()  # type: ignore[call-arg]
     budget_seconds: float = Field(300, gt=0, le=86_400)

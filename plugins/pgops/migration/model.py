@@ -179,7 +179,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Ran:
-    """One run of a script: what its statements did, and how it ended. `seconds` is the whole of it."""
+    """One run of a script: what its statements did, and how it ended. `seconds` is the whole of it.
+
+    `lock_retries` counts the attempts that ended without a lock that they waited for.
+    """
 
     script: str
     direction: Direction
@@ -187,6 +190,7 @@ class Ran:
     statements: tuple[Executed, ...]
     failure: Failure | None = None
     over_budget: bool = False
+    lock_retries: int = 0
 
     @property
     def wal_bytes(self) -> int:

@@ -1,0 +1,3 @@
+-- refused because: the rollback leaves a column default behind
+-- rollback: destructive acknowledged
+ALTER TABLE orders DROP COLUMN note;

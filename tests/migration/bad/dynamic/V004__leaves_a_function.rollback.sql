@@ -1,0 +1,3 @@
+-- refused because: the rollback leaves a function behind
+-- rollback: destructive acknowledged
+ALTER TABLE users DROP COLUMN nickname;

@@ -1,0 +1,2 @@
+-- refused because: the rollback leaves a privilege behind
+SELECT 1;

@@ -1,0 +1,2 @@
+-- refused because: the rollback leaves a storage parameter behind
+SELECT 1;

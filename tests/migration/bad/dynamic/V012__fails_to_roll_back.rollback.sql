@@ -1,0 +1,2 @@
+-- refused because: the rollback fails
+DROP INDEX CONCURRENTLY orders_state_idx;

@@ -1,0 +1,2 @@
+-- refused because: unknown table
+ALTER TABLE userz ADD COLUMN plan text;

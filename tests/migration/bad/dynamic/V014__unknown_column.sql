@@ -1,0 +1,2 @@
+-- refused because: unknown column
+CREATE INDEX CONCURRENTLY users_surname_idx ON users (surname);

@@ -1,0 +1,2 @@
+-- refused because: unknown type
+ALTER TABLE users ADD COLUMN plan plan_kind;

@@ -1,0 +1,2 @@
+-- rollback: destructive acknowledged
+DROP TABLE tickets;

@@ -1,0 +1,3 @@
+-- refused because: a lock against everybody is held too long
+ALTER TABLE users ADD COLUMN plan text;
+SELECT pg_sleep(3);

@@ -1,0 +1,2 @@
+-- rollback: destructive acknowledged
+ALTER TABLE orders ALTER COLUMN total_amount TYPE numeric(12, 2);

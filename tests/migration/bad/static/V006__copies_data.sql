@@ -1,0 +1,6 @@
+-- refused because: copy-from-stdin
+CREATE TABLE plans (name text PRIMARY KEY);
+COPY plans FROM stdin;
+free
+paid
+\.

@@ -1,0 +1,4 @@
+-- refused because: own-transaction
+BEGIN;
+ALTER TABLE users ADD COLUMN plan text;
+COMMIT;

@@ -1,0 +1,2 @@
+-- refused because: empty
+-- TODO

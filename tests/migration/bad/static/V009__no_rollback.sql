@@ -1,0 +1,2 @@
+-- refused because: missing-rollback
+ALTER TABLE users ADD COLUMN plan text;

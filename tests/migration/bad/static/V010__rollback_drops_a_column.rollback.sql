@@ -1,0 +1,2 @@
+-- refused because: destructive-rollback
+ALTER TABLE users DROP COLUMN plan;

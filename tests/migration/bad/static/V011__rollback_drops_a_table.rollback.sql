@@ -1,0 +1,2 @@
+-- refused because: destructive-rollback
+DROP TABLE plans;

@@ -1,0 +1,1 @@
+CREATE TABLE plans (name text PRIMARY KEY);

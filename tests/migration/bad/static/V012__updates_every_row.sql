@@ -1,0 +1,2 @@
+-- refused because: update-without-where
+UPDATE users SET name = trim(name);

@@ -1,0 +1,2 @@
+-- refused because: delete-without-where
+DELETE FROM orders;

@@ -1,0 +1,2 @@
+-- refused because: truncate
+TRUNCATE orders;

@@ -1,0 +1,1 @@
+CREATE VIEW paying_users AS SELECT * FROM users;

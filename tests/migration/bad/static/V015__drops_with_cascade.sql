@@ -1,0 +1,2 @@
+-- refused because: drop-cascade
+DROP VIEW paying_users CASCADE;

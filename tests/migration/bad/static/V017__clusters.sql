@@ -1,0 +1,2 @@
+-- refused because: cluster
+CLUSTER orders USING orders_pkey;

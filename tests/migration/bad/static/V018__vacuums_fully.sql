@@ -1,0 +1,2 @@
+-- refused because: vacuum-full
+VACUUM FULL orders;

@@ -1,0 +1,2 @@
+-- refused because: refresh-not-concurrently
+REFRESH MATERIALIZED VIEW orders_by_month;

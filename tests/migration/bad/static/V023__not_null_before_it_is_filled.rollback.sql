@@ -1,0 +1,2 @@
+-- rollback: destructive acknowledged
+ALTER TABLE users DROP COLUMN plan;

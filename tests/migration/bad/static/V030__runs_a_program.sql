@@ -1,0 +1,2 @@
+-- refused because: server-files
+COPY users TO PROGRAM 'cat > /tmp/users.txt';

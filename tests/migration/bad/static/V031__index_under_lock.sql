@@ -1,0 +1,2 @@
+-- refused because: require-concurrent-index-creation
+CREATE INDEX orders_status_idx ON orders (status);

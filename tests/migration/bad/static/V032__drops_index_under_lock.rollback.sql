@@ -1,0 +1,2 @@
+-- refused because: require-concurrent-index-deletion
+DROP INDEX orders_status_idx;

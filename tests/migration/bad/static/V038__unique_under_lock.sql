@@ -1,0 +1,2 @@
+-- refused because: disallowed-unique-constraint
+ALTER TABLE users ADD CONSTRAINT users_name_key UNIQUE (name);

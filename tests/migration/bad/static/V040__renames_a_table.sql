@@ -1,0 +1,2 @@
+-- refused because: renaming-table
+ALTER TABLE users RENAME TO accounts;

@@ -1,0 +1,2 @@
+-- refused because: ban-drop-column
+ALTER TABLE users DROP COLUMN name;

@@ -1,0 +1,2 @@
+-- refused because: ban-drop-table
+DROP TABLE orders;

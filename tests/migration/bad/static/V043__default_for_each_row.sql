@@ -1,0 +1,2 @@
+-- refused because: adding-field-with-default
+ALTER TABLE users ADD COLUMN token uuid DEFAULT gen_random_uuid();

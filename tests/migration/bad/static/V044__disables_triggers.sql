@@ -1,0 +1,2 @@
+-- refused because: ban-disable-trigger
+ALTER TABLE orders DISABLE TRIGGER ALL;

@@ -1,0 +1,2 @@
+-- refused because: require-concurrent-reindex
+REINDEX TABLE orders;
