@@ -24,12 +24,13 @@ from pgops import units
 from pgops.errors import PgOpsError, Refused
 from pgops.fleet.migrations import DeployPolicy
 from pgops.include import query, sql_text
-from pgops.migration import versions
+from pgops.migration import versions, watchdog
 from pgops.migration.alone import Alone, alone, drop_leftovers, refuse_nameless, session_settings
 from pgops.migration.lockwatch import Blocker, LockWatch, blocker
 from pgops.migration.losses import Guard
 from pgops.migration.model import Direction, Executed, Migration, Script, Segment, Statement
 from pgops.migration.versions import RunFacts
+from pgops.migration.watchdog import Deadline
 from pgops.postgres import Dsn, Limits, connect
 
 log = logging.getLogger(__name__)
@@ -40,14 +41,16 @@ QUEUE_SECONDS = 30.0
 _AGAIN = ("55P03", "40P01", "40001")
 _LOCK_TIMEOUT = "55P03"
 _CANCELLED = "57014"
-# The longest pause before the next attempt, in lock_timeouts: the application must have caught up by then.
-_LONGEST_PAUSE = 20
+# Between two attempts the application catches up.
+_LONGEST_PAUSE_SECONDS = 10.0
 _OLD_SNAPSHOT_SECONDS = 5
 # Longer than the server keeps a session that is idle in its transaction and whose client is gone.
 _READ_BACK_SECONDS = 90.0
 _MARK = "2s"
 # A timeout of the server may fire this much before our own clock says so.
 _TICK_MS = 50
+# The statement_timeout ends what it can; who has switched it off is ended from outside, so much later.
+_SPARE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -252,7 +255,11 @@ class _Deployment:
             self._take_lock(queue_seconds)
             versions.ensure(self.connection)
             rows = versions.steps(self.connection)
-            with LockWatch(self.dsn, self.pid, server["backend_start"], every, self.deadline) as self.watch:
+            left = max(self.deadline - time.monotonic(), 0) + _SPARE_SECONDS
+            with (
+                Deadline(self.dsn, self.connection, left, grace=watchdog.GRACE_SECONDS),
+                LockWatch(self.dsn, self.pid, every) as self.watch,
+            ):
                 yield rows
 
     def _server(self) -> dict[str, Any]:
@@ -329,7 +336,7 @@ class _Deployment:
             if self.guard and self.direction == "rollback":
                 self._limit(cursor, self._ladder())
                 self.began = time.perf_counter()
-                with self.watch.running():
+                with self.watch.running("counting what the rollback destroys"):
                     self.guard(self.connection)
             for statement in segment.statements:
                 self._execute(cursor, statement, local=True)
@@ -337,7 +344,7 @@ class _Deployment:
             cursor.execute(sql_text("migration/deploy/own_role.sql"))
             step = self._step(number, "done", ms=(time.perf_counter() - started) * 1000)
             self.at = None
-            with self.watch.running():
+            with self.watch.running("COMMIT"):
                 cursor.execute("COMMIT")
         with self._as_connected():
             if not versions.was_added(self.connection, step):
@@ -405,13 +412,13 @@ class _Deployment:
         """One attempt; False when it got no lock and shall try again."""
         self._limit_session(self._left_ms() if care.patient else self._ladder())
         self.repaired += drop_leftovers(self.connection, care)
-        if care.patient:
+        if care.waits_for_snapshots:
             self._name_old_snapshots(statement)
         started = time.perf_counter()
         self._own_step(number, "started")
         try:
             with self.connection.cursor() as cursor:
-                self._execute(cursor, statement, local=False, patient=care.patient)
+                self._execute(cursor, statement, local=False)
         except psycopg2.Error as error:
             if self.connection.closed:
                 raise
@@ -419,7 +426,7 @@ class _Deployment:
             if care.repeatable:  # of another one, nobody knows what it did: it stays "started"
                 self._own_step(number, "failed", detail=" ".join([_message(error), left]).strip())
             if not (care.repeatable and self._try_again(error, attempt)):
-                raise self._failure(number, error, left, not care.repeatable) from error
+                raise self._failure(number, error, left, in_doubt=not care.repeatable, recorded=True) from error
             self._pause(error, attempt)
             return False
         if not care.holds(self.connection):
@@ -449,12 +456,12 @@ class _Deployment:
 
     # --- a statement ---
 
-    def _execute(self, cursor: Any, statement: Statement, *, local: bool, patient: bool = False) -> None:
+    def _execute(self, cursor: Any, statement: Statement, *, local: bool) -> None:
         self.at = statement
         if local:
             self._limit(cursor, self._ladder())
         self.began = time.perf_counter()
-        with self.watch.running(news=patient):
+        with self.watch.running(f"line {statement.line} ({statement.kind})"):
             cursor.execute(statement.text)
         took = (time.perf_counter() - self.began) * 1000
         self.executed.append(Executed(statement.line, statement.kind, _head(statement.text), took, None))
@@ -541,7 +548,7 @@ class _Deployment:
     def _pause(self, error: psycopg2.Error, attempt: int) -> None:
         """Let the application catch up before it is kept waiting again: full jitter under a growing limit."""
         wait = self.waits[-1]
-        limit = self.policy.lock_timeout_ms / 1000 * min(2**attempt, _LONGEST_PAUSE)
+        limit = min(self.policy.lock_timeout_ms / 1000 * 2**attempt, _LONGEST_PAUSE_SECONDS)
         pause = min(random.uniform(0, limit), max(self.deadline - time.monotonic(), 0))
         log.warning(
             "line %s (%s) got no lock at attempt %s of %s (SQLSTATE %s); %s; again in %s",
@@ -555,7 +562,9 @@ class _Deployment:
         )
         time.sleep(pause)
 
-    def _failure(self, number: int, error: psycopg2.Error, left: str = "", in_doubt: bool = False) -> DeployFailed:
+    def _failure(
+        self, number: int, error: psycopg2.Error, left: str = "", *, in_doubt: bool = False, recorded: bool = False
+    ) -> DeployFailed:
         code = error.pgcode or ""
         line, kind = (self.at.line, self.at.kind) if self.at else (0, "COMMIT")
         over = code == _CANCELLED and self._left_ms() <= _TICK_MS
@@ -568,14 +577,32 @@ class _Deployment:
         failed = DeployFailed(
             f"{what}. {self._standing(number, in_doubt)}",
             where=f"{self.script.name}:{line}, {self.dsn.where}",
-            remedy=_remedy(code, over, left, in_doubt),
+            remedy=self._remedy(code, over, left, in_doubt),
             committed=number,
             sqlstate=code,
             retry=code in _AGAIN,
         )
-        if not in_doubt and not left:
+        if not recorded:
             self._record_failure(number, words)
         return failed
+
+    def _remedy(self, code: str, over: bool, left: str, in_doubt: bool) -> str:
+        if over:
+            return (
+                "Find out in the rehearsal what takes so long, or raise migrations.budget_seconds; then run it again"
+            )
+        if code == _LOCK_TIMEOUT:
+            ask = "Ask those sessions to finish, or end them (SELECT pg_terminate_backend(pid)), then run this again"
+            if self.waits and any(one.is_autovacuum for one in self.waits[-1].blockers):
+                ask += "; autovacuum gives way by itself only to a lock_timeout_ms above deadlock_timeout"
+            return ask
+        if code == _CANCELLED:
+            return "Somebody cancelled it; ask why before you run this again"
+        if in_doubt:
+            return "Look how far it came before anything else; the next run will refuse until that is settled"
+        if left:
+            return "Mend the cause and run this again: it drops the invalid index and builds it anew"
+        return "Mend the cause; if the file has to change, validate it again. What is committed can be rolled back"
 
     def _standing(self, number: int, in_doubt: bool) -> str:
         segments = len(self.script.segments)
@@ -590,7 +617,7 @@ class _Deployment:
             f"{self.migration.label} ({self.direction}): its budget of {units.duration(self.budget_seconds)} is used up"
             f"{blamed}. {self._standing(number, False)}",
             where=f"{self.script.name}, {self.dsn.where}",
-            remedy=_remedy("", True, "", False),
+            remedy=self._remedy("", True, "", False),
             committed=number,
         )
 
@@ -651,23 +678,6 @@ def _blamed(wait: LockWait) -> str:
     if not wait.blockers:
         return "nobody was seen holding it"
     return f"blocked by {'; '.join(map(str, wait.blockers))}"
-
-
-def _remedy(code: str, over: bool, left: str, in_doubt: bool) -> str:
-    if over:
-        return "Find out in the rehearsal what takes so long, or raise migrations.budget_seconds; then run this again"
-    if code == _LOCK_TIMEOUT:
-        return (
-            "Ask those sessions to finish, or end them (SELECT pg_terminate_backend(pid)), then run this again. "
-            "(Autovacuum gives way only when lock_timeout_ms is above deadlock_timeout)"
-        )
-    if code == _CANCELLED:
-        return "Somebody cancelled it; ask why before you run this again"
-    if in_doubt:
-        return "Look how far it came before anything else; the next run will refuse until that is settled"
-    if left:
-        return "Mend the cause and run this again: it drops the invalid index and builds it anew"
-    return "Mend the cause; if the file has to change, validate it again. What is committed can be rolled back"
 
 
 def _message(error: psycopg2.Error) -> str:

@@ -23,22 +23,27 @@ from pgops import units
 from pgops.errors import PgOpsError
 from pgops.fleet.migrations import Watch
 from pgops.include import query, sql_text
+from pgops.migration.load import touched_tables as watched_tables
 from pgops.postgres import Dsn, Limits, connect
 
 log = logging.getLogger(__name__)
 
 APPLICATION = "pgops.watch"
 INTERVAL = 5.0
+BASELINE_SECONDS = 60.0
 MEGABYTE = 1024 * 1024
 _WINDOW = 60.0
 _IN_A_ROW = 2
 _READS = 5
+_KEPT = 120
 _CALLS = 5
 # Those that take most of the server's time; the baseline travels from task to task.
 _MOST_QUERIES = 200
 # A query that became slower by less than this is noise, whatever the ratio.
 _NOISE_MS = 5.0
 _PROGRESS_SECONDS = 10.0
+
+__all__ = ["Baseline", "Sample", "Watched", "baseline", "watch", "watched_tables"]
 
 OnProgress = Callable[[str], None]
 
@@ -54,6 +59,7 @@ class Baseline:
         queries: their texts, shortened.
         standbys: how many streamed, by name and address.
         latency_ms: median of reading a row, by table.
+        tables: that the watch reads.
         notes: what could not be measured, and why.
     """
 
@@ -63,6 +69,7 @@ class Baseline:
     queries: Mapping[str, str]
     standbys: Mapping[str, int]
     latency_ms: Mapping[str, float]
+    tables: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -83,10 +90,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Watched:
-    """How the watch ended: `breach` names the figure, what was usual and the limit; None when all went well."""
+    """How the watch ended: `breach` names the figure, what was usual and the limit; None when all went well.
+
+    `looks` counts the samples; of a long watch only the newest are kept.
+    """
 
     breach: str | None
     seconds: float
+    looks: int
     samples: tuple[Sample, ...]
     notes: tuple[str, ...] = ()
 
@@ -108,7 +119,7 @@ class _Counters:
 def baseline(
     dsn: Dsn,
     tables: Sequence[str],
-    seconds: float,
+    seconds: float = BASELINE_SECONDS,
     *,
     interval: float = INTERVAL,
     on_progress: OnProgress | None = None,
@@ -146,6 +157,7 @@ def baseline(
         queries={key: last.texts[key] for key in known},
         standbys=last.standbys,  # one that left before the end is none of the deployment's
         latency_ms=latencies,
+        tables=tuple(tables),
         notes=tuple(dict.fromkeys(note for look in looks for note in look.notes)),
     )
 
@@ -154,7 +166,6 @@ def watch(
     dsn: Dsn,
     usual: Baseline,
     limits: Watch,
-    tables: Sequence[str],
     on_progress: OnProgress | None = None,
     *,
     interval: float = INTERVAL,
@@ -165,7 +176,6 @@ def watch(
         dsn: the primary.
         usual: what was usual before.
         limits: how long, and what counts as a breach.
-        tables: that the migration touched, with their schemas.
         on_progress: is given a line now and then.
         interval: between two samples.
     """
@@ -178,7 +188,7 @@ def watch(
     while True:
         breaches: dict[str, str]
         try:
-            looks.append(_look(dsn, tables))
+            looks.append(_look(dsn, usual.tables))
             looks = [look for look in looks if look.at >= looks[-1].at - _WINDOW - interval]
             sample, breaches = _judge(looks, usual, limits, time.monotonic() - started)
         except PgOpsError as error:
@@ -192,7 +202,7 @@ def watch(
         elapsed = time.monotonic() - started
         if lasting or elapsed >= seconds:
             notes = tuple(dict.fromkeys(note for look in looks for note in look.notes))
-            return Watched("; ".join(lasting) or None, elapsed, tuple(samples), notes)
+            return Watched("; ".join(lasting) or None, elapsed, len(samples), tuple(samples[-_KEPT:]), notes)
         progress.tell("; ".join(sample.breaches) or "nothing beyond its limit")
         time.sleep(min(interval, max(seconds - elapsed, 0.01)))
 
