@@ -26,12 +26,15 @@ from pgops.fleet.migrations import DeployPolicy
 from pgops.include import query, sql_text
 from pgops.migration import versions, watchdog
 from pgops.migration.alone import Alone, alone, drop_leftovers, refuse_nameless, session_settings
-from pgops.migration.lockwatch import Blocker, LockWatch, blocker
+from pgops.migration.deployed import Deployed, DeployFailed, HalfDone, LockWait, blamed, head_of, message_of
+from pgops.migration.lockwatch import LockWatch, blocker
 from pgops.migration.losses import Guard
 from pgops.migration.model import Direction, Executed, Migration, Script, Segment, Statement
 from pgops.migration.versions import RunFacts
 from pgops.migration.watchdog import Deadline
 from pgops.postgres import Dsn, Limits, connect
+
+__all__ = ["DeployFailed", "Deployed", "HalfDone", "LockWait", "apply"]
 
 log = logging.getLogger(__name__)
 
@@ -51,61 +54,6 @@ _MARK = "2s"
 _TICK_MS = 50
 # The statement_timeout ends what it can; who has switched it off is ended from outside, so much later.
 _SPARE_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class LockWait:
-    """A lock that was not to be had in time: at which statement, at which attempt, and who held it."""
-
-    line: int
-    kind: str
-    attempt: int
-    waited_ms: float
-    sqlstate: str
-    blockers: tuple[Blocker, ...]
-
-
-@dataclass(frozen=True)
-class Deployed:
-    """What a deployment did.
-
-    Attributes:
-        already: there was nothing left to do.
-        first_segment: where it began, from 0: more than 0 when it went on with what an earlier run had begun.
-        seconds: the whole of it, pauses included.
-        statements: that ran now, in milliseconds each.
-        lock_waits: attempts that got no lock.
-        repaired: invalid indexes that were in the way and were dropped.
-        notes: what a person should know.
-    """
-
-    version: str
-    name: str
-    checksum: str
-    direction: Direction
-    already: bool
-    first_segment: int
-    segments: int
-    seconds: float
-    statements: tuple[Executed, ...]
-    lock_waits: tuple[LockWait, ...]
-    repaired: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-class DeployFailed(PgOpsError):
-    """A migration stopped. `committed` segments of it are in the database; `sqlstate` may be empty."""
-
-    def __init__(
-        self, what: str, *, where: str, remedy: str, committed: int, sqlstate: str = "", retry: bool = False
-    ) -> None:
-        super().__init__(what, where=where, remedy=remedy, retry=retry)
-        self.committed = committed
-        self.sqlstate = sqlstate
-
-
-class HalfDone(PgOpsError):
-    """A statement was cut off that commits by itself; only a person can say how far it came."""
 
 
 def apply(
@@ -188,6 +136,7 @@ class _Deployment:
         self.watch: LockWatch
         self.pid = 0
         self.began = 0.0  # the last statement, on time.perf_counter()
+        self.doing = ""  # where there is no statement
 
     # --- the whole ---
 
@@ -199,12 +148,22 @@ class _Deployment:
                 first = self.committed = start.segment
                 for warning in start.warnings:
                     self._note(warning)
-                if first < len(self.script.segments):
-                    self._go_on(start)
-                self._read_back_all()
+                with self._losses_told():
+                    if first < len(self.script.segments):
+                        self._go_on(start)
+                    self._read_back_all()
         except _Lost as lost:
             self._after_loss(lost)
         return self._result(first)
+
+    @contextmanager
+    def _losses_told(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg2.Error as error:
+            if self.connection.closed:
+                raise _Lost(self.at, error) from error
+            raise
 
     def _go_on(self, start: versions.Start) -> None:
         number = start.segment
@@ -315,37 +274,43 @@ class _Deployment:
             self._refuse_over_budget(number)
             before = len(self.executed)
             try:
-                self._commit(number, segment)
-                return
+                step = self._commit(number, segment)
             except psycopg2.Error as error:
                 del self.executed[before:]
                 self._rollback(error)
                 if not self._try_again(error, attempt):
                     raise self._failure(number, error) from error
-                self._pause(error, attempt)
+                self._pause(attempt)
             except PgOpsError as error:
                 self._rollback()
                 self._record_failure(number, error.what)
                 raise
+            else:
+                self._confirm(number, step)
+                return
 
-    def _commit(self, number: int, segment: Segment) -> None:
+    def _commit(self, number: int, segment: Segment) -> int:
         started = time.perf_counter()
-        self.at = None
+        self.at, self.doing = None, "counting what the rollback destroys"
         with self.connection.cursor() as cursor:
             cursor.execute("BEGIN")
             if self.guard and self.direction == "rollback":
                 self._limit(cursor, self._ladder())
                 self.began = time.perf_counter()
-                with self.watch.running("counting what the rollback destroys"):
+                with self.watch.running(self.doing):
                     self.guard(self.connection)
             for statement in segment.statements:
                 self._execute(cursor, statement, local=True)
             self._limit(cursor, self._ladder())  # deferred constraints are checked at COMMIT
             cursor.execute(sql_text("migration/deploy/own_role.sql"))
             step = self._step(number, "done", ms=(time.perf_counter() - started) * 1000)
-            self.at = None
-            with self.watch.running("COMMIT"):
+            self.at, self.doing = None, "COMMIT"
+            with self.watch.running(self.doing):
                 cursor.execute("COMMIT")
+        return step
+
+    def _confirm(self, number: int, step: int) -> None:
+        """Read back that a segment is committed. An error in here must never run the segment again."""
         with self._as_connected():
             if not versions.was_added(self.connection, step):
                 raise DeployFailed(
@@ -388,8 +353,9 @@ class _Deployment:
                     return
         except psycopg2.Error as error:
             if self.connection.closed:
-                raise _Lost(statement, error) from error
-            raise self._failure(number, error) from error
+                raise
+            # It stays "started": the next run looks whether it is done before it runs it again.
+            raise self._failure(number, error, in_doubt=not care.repeatable, recorded=True) from error
 
     def _was_done(self, number: int, statement: Statement, care: Alone) -> bool:
         """Find out how a statement ended that an earlier run had begun; True when it is done."""
@@ -424,10 +390,10 @@ class _Deployment:
                 raise
             left = self._left_behind(care)
             if care.repeatable:  # of another one, nobody knows what it did: it stays "started"
-                self._own_step(number, "failed", detail=" ".join([_message(error), left]).strip())
+                self._own_step(number, "failed", detail=" ".join([message_of(error), left]).strip())
             if not (care.repeatable and self._try_again(error, attempt)):
                 raise self._failure(number, error, left, in_doubt=not care.repeatable, recorded=True) from error
-            self._pause(error, attempt)
+            self._pause(attempt)
             return False
         if not care.holds(self.connection):
             raise DeployFailed(
@@ -464,7 +430,7 @@ class _Deployment:
         with self.watch.running(f"line {statement.line} ({statement.kind})"):
             cursor.execute(statement.text)
         took = (time.perf_counter() - self.began) * 1000
-        self.executed.append(Executed(statement.line, statement.kind, _head(statement.text), took, None))
+        self.executed.append(Executed(statement.line, statement.kind, head_of(statement.text), took, None))
 
     def _limit(self, cursor: Any, lock_ms: int) -> None:
         cursor.execute(
@@ -512,7 +478,7 @@ class _Deployment:
         try:
             self._own_step(number, "failed", detail=detail)
         except psycopg2.Error as error:
-            log.warning("the failure could not be recorded in the version ledger: %s", _message(error))
+            log.warning("the failure could not be recorded in the version ledger: %s", message_of(error))
 
     def _read_back_all(self) -> None:
         with self._as_connected():
@@ -536,7 +502,7 @@ class _Deployment:
         self.waits.append(
             LockWait(
                 line=at.line if at else 0,
-                kind=at.kind if at else "",
+                kind=at.kind if at else self.doing,
                 attempt=attempt,
                 waited_ms=(time.perf_counter() - self.began) * 1000,
                 sqlstate=code,
@@ -545,7 +511,7 @@ class _Deployment:
         )
         return attempt < self.policy.lock_attempts and self._left_ms() > 1
 
-    def _pause(self, error: psycopg2.Error, attempt: int) -> None:
+    def _pause(self, attempt: int) -> None:
         """Let the application catch up before it is kept waiting again: full jitter under a growing limit."""
         wait = self.waits[-1]
         limit = min(self.policy.lock_timeout_ms / 1000 * 2**attempt, _LONGEST_PAUSE_SECONDS)
@@ -557,7 +523,7 @@ class _Deployment:
             attempt,
             self.policy.lock_attempts,
             wait.sqlstate,
-            _blamed(wait),
+            blamed(wait),
             units.duration(pause),
         )
         time.sleep(pause)
@@ -566,13 +532,13 @@ class _Deployment:
         self, number: int, error: psycopg2.Error, left: str = "", *, in_doubt: bool = False, recorded: bool = False
     ) -> DeployFailed:
         code = error.pgcode or ""
-        line, kind = (self.at.line, self.at.kind) if self.at else (0, "COMMIT")
+        line, kind = (self.at.line, self.at.kind) if self.at else (0, self.doing)
         over = code == _CANCELLED and self._left_ms() <= _TICK_MS
-        words = f"SQLSTATE {code}: {_message(error)}"
+        words = f"SQLSTATE {code}: {message_of(error)}"
         if over:
             words = f"its budget of {units.duration(self.budget_seconds)} is used up"
         if code in _AGAIN and self.waits:
-            words += f", {len(self.waits)} times; {_blamed(self.waits[-1])}"
+            words += f", {len(self.waits)} times; {blamed(self.waits[-1])}"
         what = f"{self.migration.label} ({self.direction}) stopped at line {line} ({kind}): {words}. {left}".strip(". ")
         failed = DeployFailed(
             f"{what}. {self._standing(number, in_doubt)}",
@@ -588,9 +554,7 @@ class _Deployment:
 
     def _remedy(self, code: str, over: bool, left: str, in_doubt: bool) -> str:
         if over:
-            return (
-                "Find out in the rehearsal what takes so long, or raise migrations.budget_seconds; then run it again"
-            )
+            return "Find out in the rehearsal what takes so long, or raise migrations.budget_seconds; then run it again"
         if code == _LOCK_TIMEOUT:
             ask = "Ask those sessions to finish, or end them (SELECT pg_terminate_backend(pid)), then run this again"
             if self.waits and any(one.is_autovacuum for one in self.waits[-1].blockers):
@@ -612,10 +576,10 @@ class _Deployment:
     def _refuse_over_budget(self, number: int) -> None:
         if self._left_ms() > 1:
             return
-        blamed = f"; {_blamed(self.waits[-1])}" if self.waits else ""
+        held = f"; {blamed(self.waits[-1])}" if self.waits else ""
         raise DeployFailed(
             f"{self.migration.label} ({self.direction}): its budget of {units.duration(self.budget_seconds)} is used up"
-            f"{blamed}. {self._standing(number, False)}",
+            f"{held}. {self._standing(number, False)}",
             where=f"{self.script.name}, {self.dsn.where}",
             remedy=self._remedy("", True, "", False),
             committed=number,
@@ -623,8 +587,8 @@ class _Deployment:
 
     def _after_loss(self, lost: _Lost) -> None:
         """Find out what was committed: in the ledger, once the server has ended the old session and freed its lock."""
-        message = _message(lost.error)
-        at = f"line {lost.statement.line} ({lost.statement.kind})" if lost.statement else "COMMIT"
+        message = message_of(lost.error)
+        at = f"line {lost.statement.line} ({lost.statement.kind})" if lost.statement else self.doing or "its beginning"
         log.warning("the connection was lost near %s: %s; reading back what is committed", at, message)
         start = self._read_back_after_loss(message)
         self.committed = start.segment
@@ -672,23 +636,3 @@ class _Deployment:
     def _note(self, text: str) -> None:
         log.warning("%s: %s", self.migration.label, text)
         self.notes.append(text)
-
-
-def _blamed(wait: LockWait) -> str:
-    if not wait.blockers:
-        return "nobody was seen holding it"
-    return f"blocked by {'; '.join(map(str, wait.blockers))}"
-
-
-def _message(error: psycopg2.Error) -> str:
-    primary = error.diag.message_primary if error.diag else None
-    detail = error.diag.message_detail if error.diag else None
-    return " ".join(" ".join(filter(None, (primary, detail))).split()) or " ".join(str(error).split()) or "no answer"
-
-
-def _head(text: str) -> str:
-    """A statement in one line, without the comments before it."""
-    lines = text.strip().splitlines()
-    while lines and (not lines[0].strip() or lines[0].lstrip().startswith("--")):
-        lines.pop(0)
-    return " ".join(" ".join(lines).split())[:120]
