@@ -199,7 +199,9 @@ def test_the_projects_own_schema_is_no_part_of_the_proof(app):
 
 
 def test_names_that_look_like_others_stay_apart(app):
-    execute(app, 'CREATE SCHEMA "a.b"', 'CREATE TABLE "a.b".c (i int)', "CREATE SCHEMA a", 'CREATE TABLE a."b.c" (i int)')
+    execute(
+        app, 'CREATE SCHEMA "a.b"', 'CREATE TABLE "a.b".c (i int)', "CREATE SCHEMA a", 'CREATE TABLE a."b.c" (i int)'
+    )
     before = take(app)
     execute(app, 'INSERT INTO a."b.c" VALUES (1)')
     assert found(before, take(app, like=before)) == {"data": {'a."b.c"'}}
@@ -231,7 +233,10 @@ def test_values_of_new_columns_tables_partitions_and_labels_are_counted(app):
         "column public.users.flag": ("50 values, 2 of them different; 1 rows have another than the default 'f'", True),
         "column public.users.phone": ("10 values, 3 of them different", True),
         "column public.users.shape": ("1 values, 1 of them different", True),
-        "column public.users.tags": ("50 values, 1 of them different; 0 rows have another than the default '{a}'", False),
+        "column public.users.tags": (
+            "50 values, 1 of them different; 0 rows have another than the default '{a}'",
+            False,
+        ),
         "table public.notes": ("2 rows", True),
         "partition public.log_2025": ("1 rows", True),
         "enum public.mood label 'it''s fine, really' in public.users.feels": ("2 rows", True),
@@ -299,7 +304,12 @@ def test_the_hash_ignores_what_is_a_servers_own_and_sees_what_a_migration_change
 def test_the_random_key_of_a_dump_and_the_order_of_its_objects_do_not_matter():
     one = "--\n-- Name: {0}; Type: TABLE; Schema: public; Owner: me\n--\n\nCREATE TABLE public.{0} (\n    i integer\n);\n\n\n"
     first = "\\restrict aB3\n\n" + one.format("a") + "SET default_table_access_method = heap;\n\n" + one.format("b")
-    second = "\\restrict zZ9\n\n" + one.format("b") + one.format("a") + "--\n-- PostgreSQL database dump complete\n--\n\n\\unrestrict zZ9\n"
+    second = (
+        "\\restrict zZ9\n\n"
+        + one.format("b")
+        + one.format("a")
+        + "--\n-- PostgreSQL database dump complete\n--\n\n\\unrestrict zZ9\n"
+    )
     assert dump_objects(first) == dump_objects(second)
     assert set(dump_objects(first)) == {"TABLE public.a", "TABLE public.b"}
 

@@ -41,9 +41,10 @@ class Golden(Policy):
 
 
 class Watch(Policy):
-    """The window after a deployment, and what counts as a breach against the minutes before it.
+    """The window after a deployment, and what counts as a breach against what was usual before it.
 
     minutes: how long to watch.
+    baseline_seconds: how long to look at what is usual, before the deployment.
     max_errors: rolled-back transactions a minute above what was usual before.
     max_slowdown: mean time of the application's queries, as a multiple of what it was.
     max_lag_mb: what a standby may be behind.
@@ -51,6 +52,7 @@ class Watch(Policy):
     """
 
     minutes: float = Field(10, gt=0, le=24 * 60)
+    baseline_seconds: float = Field(60, gt=0, le=3600)
     max_errors: float = Field(10, ge=0)
     max_slowdown: float = Field(2, gt=1)
     max_lag_mb: float = Field(256, gt=0)

@@ -110,9 +110,13 @@ class Finding:
     message: str
     remedy: str
 
+    @property
+    def place(self) -> str:
+        """The file with its line, or the object."""
+        return f"{self.where}:{self.line}" if self.line else self.where
+
     def __str__(self) -> str:
-        place = f"{self.where}:{self.line}" if self.line else self.where
-        return f"{place}: {self.level}: {self.message} [{self.rule}] {self.remedy}"
+        return f"{self.place}: {self.level}: {self.message} [{self.rule}] {self.remedy}"
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,7 @@ class Executed:
         rewritten: relations that existed and got a new file (a table rewrite).
         scans: full scans of relations that existed.
         sampled: True when it ran outside a transaction, so locks are what was seen every few milliseconds.
+        segment: which one of the script it belongs to, from 0.
     """
 
     line: int
@@ -165,6 +170,7 @@ class Executed:
     rewritten: tuple[str, ...] = ()
     scans: tuple[Scan, ...] = ()
     sampled: bool = False
+    segment: int = 0
 
 
 @dataclass(frozen=True)
@@ -193,9 +199,10 @@ class Ran:
     lock_retries: int = 0
 
     @property
-    def wal_bytes(self) -> int:
-        """WAL of all statements, as far as known."""
-        return sum(one.wal_bytes or 0 for one in self.statements)
+    def wal_bytes(self) -> int | None:
+        """WAL of all statements; None when it is not known of each."""
+        known = [one.wal_bytes for one in self.statements if one.wal_bytes is not None]
+        return sum(known) if len(known) == len(self.statements) else None
 
     @property
     def locks(self) -> tuple[Lock, ...]:

@@ -82,7 +82,7 @@ def run(
         executed: list[Executed] = []
         failure: Failure | None = None
         retries = 0
-        for segment in script.segments:
+        for number, segment in enumerate(script.segments):
             for attempt in range(lock_attempts):
                 if before_segment is not None:
                     before_segment(segment)
@@ -92,7 +92,7 @@ def run(
                     break
                 retries += 1
                 _pause(attempt, deadline)
-            executed += outcome.statements
+            executed += [replace(one, segment=number) for one in outcome.statements]
             if failure is not None:
                 break
         return Ran(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pgops import units
 from pgops.fleet import MigrationPolicy
-from pgops.migration.model import Difference, Finding, Lock, Migration, Ran, Stall
+from pgops.migration.model import Difference, Executed, Finding, Lock, Migration, Ran, Stall
 
 _ACKNOWLEDGED = re.compile(r"^\s*--\s*rollback:\s*destructive acknowledged\b", re.IGNORECASE | re.MULTILINE)
 _NAMED = 5
@@ -53,7 +53,7 @@ class Forecast:
         downtime_seconds: the longest that a table which exists cannot be used, or written.
         size_ratio: production's tables to the copy's.
         correction: actual to forecast, of earlier deployments of this database.
-        wal_bytes: what standbys will have to receive.
+        wal_bytes: what standbys will have to receive; None when the server could not tell.
     """
 
     seconds: float
@@ -61,7 +61,7 @@ class Forecast:
     downtime_seconds: float
     size_ratio: float
     correction: float
-    wal_bytes: int
+    wal_bytes: int | None
 
 
 def acknowledged(migration: Migration) -> bool:
@@ -72,7 +72,7 @@ def acknowledged(migration: Migration) -> bool:
 def reasons(rehearsal: Rehearsal, migration: Migration, policy: MigrationPolicy) -> tuple[str, ...]:
     """Why this migration is refused; empty when it passed."""
     errors = [one for one in rehearsal.findings if one.level == "error"]
-    found = [f"{one.message} ({one.where}:{one.line}, {one.rule})" for one in errors]
+    found = [f"{one.message} ({one.place}, {one.rule})" for one in errors]
     if rehearsal.applied is None:
         return tuple(found) or ("it was not rehearsed",)
     found += _failed(rehearsal.applied, "the migration", policy.budget_seconds)
@@ -113,6 +113,9 @@ def forecast(rehearsal: Rehearsal, production_bytes: dict[str, int], correction:
     there = sum(production_bytes.get(name, size) for name, size in here.items())
     ratio = max(there / sum(here.values()), 1.0) if sum(here.values()) else 1.0
     blocked = max((lock.held_ms for lock in ran.locks if lock.blocks), default=0.0) / 1000
+    # Beside other sessions not every server can tell; the second run had the copy to itself.
+    again = rehearsal.applied_again
+    wal = ran.wal_bytes if ran.wal_bytes is not None or again is None else again.wal_bytes
     seconds = sum(one.ms for one in ran.statements) / 1000  # not the waiting for the reader beside it
     return Forecast(
         seconds=seconds * ratio * correction,
@@ -120,7 +123,7 @@ def forecast(rehearsal: Rehearsal, production_bytes: dict[str, int], correction:
         downtime_seconds=blocked * ratio * correction,
         size_ratio=ratio,
         correction=correction,
-        wal_bytes=int(ran.wal_bytes * ratio),
+        wal_bytes=None if wal is None else int(wal * ratio),
     )
 
 
@@ -156,13 +159,20 @@ def _too_big(rehearsal: Rehearsal, policy: MigrationPolicy) -> list[str]:
     for one in rehearsal.applied.statements:
         where = f"{rehearsal.applied.script}:{one.line}, {one.kind}"
         found += [f"{where} rewrites {name}, {units.size(big[name])}" for name in one.rewritten if name in big]
-        blocked = {lock.relation for lock in one.locks if lock.blocks}
+        blocked = _blocked(rehearsal.applied, one)
         found += [
             f"{where} reads all of {scan.relation}, {units.size(big[scan.relation])}, while it blocks others"
             for scan in one.scans
             if scan.relation in big and scan.relation in blocked and scan.relation not in one.rewritten
         ]
     return found
+
+
+def _blocked(ran: Ran, at: Executed) -> set[str]:
+    """The relations that others cannot use during a statement: locks last until the end of the segment."""
+    until = ran.statements.index(at) + 1
+    earlier = [one for one in ran.statements[:until] if one.segment == at.segment]
+    return {lock.relation for one in earlier for lock in one.locks if lock.blocks}
 
 
 def _stalled(stalls: Sequence[Stall], policy: MigrationPolicy) -> list[str]:

@@ -61,6 +61,13 @@ class _DeploymentOperator(PgOpsOperator):
 
         return from_xcom(Verdict, context["ti"].xcom_pull(task_ids="validation"))
 
+    def touched(self, database: Database) -> tuple[str, ...]:
+        """The tables that the migration names and that are in production now."""
+        from pgops.migration.load import touched_tables
+        from pgops.migration.statements import parse
+
+        return touched_tables(self.production(database), parse(self.migration(database).up))
+
     @staticmethod
     def production(database: Database) -> Dsn:
         """Production, as the role that deploys."""
@@ -201,7 +208,8 @@ class LagOperator(_EvidenceOperator):
         """Ask production."""
         from pgops.migration.evidence import lag_evidence
 
-        return lag_evidence(self.production(database))
+        allowed = resources.deploy_policy(database).watch.max_lag_mb
+        return lag_evidence(self.production(database), allowed, expected=1 if database.standby_connection else 0)
 
 
 class TellOnCallOperator(_DeploymentOperator):
@@ -343,12 +351,10 @@ class BaselineOperator(_DeploymentOperator):
 
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return a Baseline."""
-        from pgops.migration.statements import parse
-        from pgops.migration.watch import baseline, watched_tables
+        from pgops.migration.watch import baseline
 
-        production = self.production(database)
-        tables = watched_tables(production, parse(self.migration(database).up))
-        return to_xcom(baseline(production, tables))
+        seconds = resources.deploy_policy(database).watch.baseline_seconds
+        return to_xcom(baseline(self.production(database), self.touched(database), seconds, on_progress=log.info))
 
 
 class MaintenanceOnOperator(_DeploymentOperator):
@@ -430,7 +436,8 @@ class WatchOperator(_EvidenceOperator):
         from pgops.migration.watch import Baseline, watch
 
         before = from_xcom(Baseline, context["ti"].xcom_pull(task_ids="baseline"))
-        seen = watch(self.production(database), before, resources.deploy_policy(database).watch)
+        limits = resources.deploy_policy(database).watch
+        seen = watch(self.production(database), before, limits, self.touched(database), log.info)
         summary = seen.breach or "as before"
         return Evidence("watched afterwards", not seen.breach, summary, to_xcom(seen))
 
