@@ -17,6 +17,7 @@ from pgops.errors import Refused
 from pgops.migration import deploy, losses, versions
 from pgops.migration.deploy import DeployFailed, HalfDone
 from pgops.migration.losses import CountedLoss, DestroysData, Loss
+from pgops.migration.sources import migrations_in
 from pgops.migration.statements import parse
 from tests.migration.deployments import (
     RUN,
@@ -561,3 +562,18 @@ def test_rows_hidden_by_a_policy_are_counted(database):
     with open_session(database) as connection:
         assert losses.count_losses(connection, [Loss("t")]) == [CountedLoss("table public.t", 1)]
     connection.close()
+
+
+# --- the sample ---
+
+
+def test_the_samples_migrations_are_deployed_and_taken_back(each_database):
+    execute(each_database, (ROOT / "sandbox" / "sql" / "init-db.sql").read_text(encoding="utf-8"))
+    history = migrations_in(ROOT / "include" / "migrations" / "app")
+    for made in history:
+        run(each_database, made)
+    assert [one.complete for one in versions.applied(each_database).values()] == [True] * len(history)
+    assert invalid_indexes(each_database) == []
+    for made in reversed(history):
+        guarded(each_database, made)
+    assert (versions.applied(each_database), exists(each_database, "user_preferences")) == ({}, False)

@@ -96,14 +96,14 @@ def usual(dsn: Dsn, seconds: float = 1.0, tables=TABLES) -> Baseline:
     return baseline(dsn, tables, seconds, interval=0.2)
 
 
-def watched(dsn: Dsn, before: Baseline, minutes: float = 0.5, limits: Watch = LIMITS) -> Watched:
+def watched(dsn: Dsn, before: Baseline, minutes: float = 0.5, limits: Watch = LIMITS, tables=TABLES) -> Watched:
     """For as long as `minutes` unless there is a breach."""
-    return watch(dsn, before, limits.model_copy(update={"minutes": minutes}), interval=0.2)
+    return watch(dsn, before, limits.model_copy(update={"minutes": minutes}), tables, interval=0.2)
 
 
 def test_an_idle_database_shows_no_breach(each_app):
     lines: list[str] = []
-    found = watch(each_app, usual(each_app, 0.5), LIMITS, lines.append, interval=0.2)
+    found = watch(each_app, usual(each_app, 0.5), LIMITS, TABLES, lines.append, interval=0.2)
     assert (found.breach, found.notes) == (None, ())
     assert found.seconds >= LIMITS.minutes * 60
     assert all(not sample.breaches for sample in found.samples)
@@ -198,7 +198,7 @@ def test_a_breach_that_does_not_last_is_none(app, monkeypatch):
 def test_a_table_that_the_migration_dropped_or_made_does_not_disturb(app):
     before = usual(app, 0.3, ("public.t", "public.u"))
     execute(app, "DROP TABLE t; CREATE TABLE u (id int)")
-    found = watched(app, before, 0.02)
+    found = watched(app, before, 0.02, tables=("public.t", "public.u"))
     assert found.breach is None
     assert any(note.startswith("public.t is not there") for note in found.notes)
 
@@ -224,11 +224,11 @@ def test_a_standby_that_falls_behind_is_a_breach_and_one_that_vanishes_too(pair)
     assert before.standbys == {"follower at 127.0.0.1": 1}
     standby.execute("SELECT pg_wal_replay_pause()")
     primary.execute("CREATE TABLE filler AS SELECT repeat('x', 500) FROM generate_series(1, 10000)")
-    behind = watched(dsn, before, limits=LIMITS.model_copy(update={"max_lag_mb": 1.0}))
+    behind = watched(dsn, before, limits=LIMITS.model_copy(update={"max_lag_mb": 1.0}), tables=())
     standby.execute("SELECT pg_wal_replay_resume()")
     assert (behind.breach or "").startswith("standby lag: ")
     standby.stop("immediate")
-    gone = watched(dsn, before)
+    gone = watched(dsn, before, tables=())
     assert gone.breach == "standby: follower at 127.0.0.1 no longer streams; it did before the deployment"
 
 

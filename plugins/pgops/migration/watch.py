@@ -23,7 +23,6 @@ from pgops import units
 from pgops.errors import PgOpsError
 from pgops.fleet.migrations import Watch
 from pgops.include import query, sql_text
-from pgops.migration.load import touched_tables as watched_tables
 from pgops.postgres import Dsn, Limits, connect
 
 log = logging.getLogger(__name__)
@@ -43,8 +42,6 @@ _MOST_QUERIES = 200
 _NOISE_MS = 5.0
 _PROGRESS_SECONDS = 10.0
 
-__all__ = ["Baseline", "Sample", "Watched", "baseline", "watch", "watched_tables"]
-
 OnProgress = Callable[[str], None]
 
 
@@ -59,7 +56,6 @@ class Baseline:
         queries: their texts, shortened.
         standbys: how many streamed, by name and address.
         latency_ms: median of reading a row, by table.
-        tables: that the watch reads.
         notes: what could not be measured, and why.
     """
 
@@ -69,7 +65,6 @@ class Baseline:
     queries: Mapping[str, str]
     standbys: Mapping[str, int]
     latency_ms: Mapping[str, float]
-    tables: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -131,7 +126,7 @@ def baseline(
         tables: that the migration touches, with their schemas; those that are not there yet are left out.
         seconds: how long.
         interval: between two looks.
-        on_progress: is given a line now and then.
+        on_progress: is given a line now and then; else they are logged.
     """
     progress = _Progress("baseline", seconds, on_progress)
     looks = [_look(dsn, tables)]
@@ -157,7 +152,6 @@ def baseline(
         queries={key: last.texts[key] for key in known},
         standbys=last.standbys,  # one that left before the end is none of the deployment's
         latency_ms=latencies,
-        tables=tuple(tables),
         notes=tuple(dict.fromkeys(note for look in looks for note in look.notes)),
     )
 
@@ -166,6 +160,7 @@ def watch(
     dsn: Dsn,
     usual: Baseline,
     limits: Watch,
+    tables: Sequence[str],
     on_progress: OnProgress | None = None,
     *,
     interval: float = INTERVAL,
@@ -176,7 +171,8 @@ def watch(
         dsn: the primary.
         usual: what was usual before.
         limits: how long, and what counts as a breach.
-        on_progress: is given a line now and then.
+        tables: that the migration touched, with their schemas.
+        on_progress: is given a line now and then; else they are logged.
         interval: between two samples.
     """
     started = time.monotonic()
@@ -188,7 +184,7 @@ def watch(
     while True:
         breaches: dict[str, str]
         try:
-            looks.append(_look(dsn, usual.tables))
+            looks.append(_look(dsn, tables))
             looks = [look for look in looks if look.at >= looks[-1].at - _WINDOW - interval]
             sample, breaches = _judge(looks, usual, limits, time.monotonic() - started)
         except PgOpsError as error:
@@ -399,6 +395,7 @@ class _Progress:
         percent = min(99, int(100 * elapsed / self._seconds)) if self._seconds else 99
         left = units.duration(max(self._seconds - elapsed, 0))
         line = f"{self._what}: {units.duration(elapsed)}, {percent} %, {left} left: {words}"
-        log.info("%s", line)
         if self._on_progress:
             self._on_progress(line)
+        else:
+            log.info("%s", line)
