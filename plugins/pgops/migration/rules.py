@@ -56,8 +56,12 @@ LEVELS: dict[str, Level] = {
     "foreign-key-locks-parent": "warning",
     "trigger-on-existing-table": "warning",
     "session-setting": "warning",
+    # Of the gate itself.
+    "unread-by-squawk": "warning",
+    "unused-allow": "warning",
 }
 
+_CHANGES = (ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt)
 Table = tuple[str, str]
 Columns = tuple[str, ...]
 
@@ -147,8 +151,8 @@ class Look:
     def changes(self, position: int) -> list[Any]:
         """The INSERT, UPDATE and DELETE that a statement runs, those inside a DO block included."""
         node = self.nodes[position]
-        if isinstance(node, (ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.SelectStmt)):
-            return [one for one in walk(node) if isinstance(one, (ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt))]
+        if isinstance(node, (*_CHANGES, ast.SelectStmt)):
+            return _changes_of(node)
         body = self.block(position)
         return [] if body is None else _changes_in(body)
 
@@ -649,13 +653,15 @@ def _changes_in(body: Any) -> list[Any]:
             trees = pglast.parse_sql(contents["sqlstmt"]["PLpgSQL_expr"]["query"])
         except (ParseError, KeyError):  # SELECT ... INTO a variable
             continue
-        found += [
-            one
-            for tree in trees
-            for one in walk(tree.stmt)
-            if isinstance(one, (ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt))
-        ]
+        found += [change for tree in trees for change in _changes_of(tree.stmt)]
     return found
+
+
+def _changes_of(node: Any) -> list[Any]:
+    """A statement if it changes rows, and those in its WITH: the only other place where they can stand."""
+    with_clause = getattr(node, "withClause", None)
+    inner = [cte.ctequery for cte in with_clause.ctes] if with_clause else []
+    return [one for one in (node, *inner) if isinstance(one, _CHANGES)]
 
 
 def _made_not_null(node: Any) -> Iterator[str]:
