@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import psutil
+
 from benchmarks.rig.data import generate
 from benchmarks.rig.ground import BUCKET, Ground, ground
 from benchmarks.rig.worker import LEDGER, SOURCE, STEPS, Job, start
@@ -100,16 +102,22 @@ def _round(place: Ground, job: Job, number: int, say: Callable[[str], None]) -> 
     """Every step once; the order within a group turns from round to round."""
     steps: dict[str, dict[str, Any]] = {}
     for group in (("baseline", "ours", "ours_plain"), ("floor",), ("drill", "bare_restore")):
-        if "drill" in group:  # the first restore of a round touches memory that the host took back: not this pair's
-            start(replace(job, step="bare_restore"), place.folder / "tmp")
         for step in group if number % 2 == 0 else reversed(group):
             ours = steps.get("ours", {}).get("backup_id", "")
             place.server.execute("checkpoint")
+            _wait_until_idle()
             steps[step] = start(replace(job, step=step, backup_id=ours), place.folder / "tmp")
             parts = ", ".join(f"{name} {seconds:.1f}" for name, seconds in steps[step]["parts"].items())
             say(f"round {number + 1}: {step:<13} {steps[step]['seconds']:6.1f} s   {parts}")
     _empty_bucket(place)
     return Round(steps)
+
+
+def _wait_until_idle(percent: float = 10, seconds: float = 30) -> None:
+    """Until nothing else runs: a virtual machine's kernel goes on for seconds after a step that freed much memory."""
+    deadline = time.monotonic() + seconds
+    while psutil.cpu_percent(interval=1.5) > percent and time.monotonic() < deadline:
+        pass
 
 
 def _empty_bucket(place: Ground) -> None:

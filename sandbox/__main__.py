@@ -137,7 +137,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     sandbox = Sandbox()
     sandbox.require_up()
-    follower = Follower(sandbox.airflow.api(), arguments.dag, _say, arguments.approve)
+    # Whoever asks for a deployment may not approve it.
+    approver = sandbox.airflow.api("op") if arguments.approve else None
+    follower = Follower(sandbox.airflow.api(), arguments.dag, _say, approver)
     outcome = follower.run(arguments.conf, arguments.timeout)
     if outcome.result is not None:
         _say("--- report")

@@ -59,9 +59,9 @@ class Airflow:
         """Return the password of each user."""
         return {name: self.state.secret(f"user {name}")[:16] for name in USERS}
 
-    def api(self) -> Api:
-        """Return a client that is logged in as admin."""
-        return Api(self.url, "admin", self.logins()["admin"])
+    def api(self, user: str = "admin") -> Api:
+        """Return a client that is logged in as that user."""
+        return Api(self.url, user, self.logins()[user])
 
     def migrate(self, addresses: dict[str, str], file: Path) -> None:
         """Bring the metadata database up to date, and the connections, pools and variables in it."""
@@ -167,6 +167,9 @@ class Airflow:
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
             # A task whose supervisor was killed is noticed after half a minute (default: five minutes).
+            # An asset counts as active only after this; a task with an inactive outlet fails without another try, and
+            # a small database is dumped and verified within the default's 60 s after a start.
+            "AIRFLOW__SCHEDULER__PARSING_CLEANUP_INTERVAL": "3",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "5",
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",  # how soon a failed or cancelled task is seen
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",

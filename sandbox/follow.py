@@ -45,17 +45,17 @@ class Follower:
     """One run of a DAG.
 
     Args:
-        api: logged in as somebody who may trigger and approve.
+        api: logged in as somebody who may trigger runs.
         dag_id: which DAG.
         say: prints a line for people.
-        approve: whether to approve what the run asks for.
+        approver: logged in as somebody else, who approves what the run asks for; None: nobody does.
     """
 
-    def __init__(self, api: Api, dag_id: str, say: Callable[[str], None], approve: bool = False) -> None:
+    def __init__(self, api: Api, dag_id: str, say: Callable[[str], None], approver: Api | None = None) -> None:
         self.api = api
         self.dag_id = dag_id
         self.say = say
-        self.approve = approve
+        self.approver = approver
         self.run_id = ""
         self._fleet = load_fleet()
         self._mapped = _mapped_databases(dag_id, self._fleet)
@@ -157,7 +157,7 @@ class Follower:
     def _answer(self, instance: dict[str, Any], key: str) -> None:
         first = key not in self._asked
         asked = self._asked.setdefault(key, time.monotonic())
-        if not self.approve:
+        if self.approver is None:
             if first:
                 self.say(f"          waits for an answer: {self.api.url}/required_actions (or run with --approve)")
             return
@@ -167,7 +167,7 @@ class Follower:
         options = self.api.get(path)["options"]
         chosen = "Approve" if "Approve" in options else options[0]
         try:
-            self.api.patch(path, {"chosen_options": [chosen], "params_input": {}})
+            self.approver.patch(path, {"chosen_options": [chosen], "params_input": {}})
         except ApiError as error:
             if error.status != 409:  # somebody else has answered
                 raise

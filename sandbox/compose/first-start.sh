@@ -45,6 +45,7 @@ case ${PGOPS_SERVER:?} in
         sample_database billing billing
         sample_database crm crm
         create_role backup app billing crm
+        create_role migrate app
         as_superuser --dbname=postgres \
             --command="CREATE ROLE standby LOGIN REPLICATION" \
             --command="SELECT pg_create_physical_replication_slot('standby', true)"

@@ -247,10 +247,10 @@ def nightly_message(report: NightlyReport, *, runbook_url: str | None = None) ->
     headline = _nightly_headline(len(report.lines), len(failed))
     blocks = [header(headline), markdown(_nightly_totals(report, proven))]
     blocks += _failures(failed)
-    ending = _ending(report.log_url, report.command if failed else "", "a-task-failed" if failed else "", runbook_url)
+    end = ending(report.log_url, report.command if failed else "", "a-task-failed" if failed else "", runbook_url)
     notes = _notes(proven)
-    room = MESSAGE_TEXT - text_length([*blocks, *notes, *ending])
-    blocks += [*_proven_table(proven, room), *notes, *ending]
+    room = MESSAGE_TEXT - text_length([*blocks, *notes, *end])
+    blocks += [*_proven_table(proven, room), *notes, *end]
     names = ", ".join(line.name for line in failed)
     plain = headline.split(" ", 1)[1] + (f" ({names})" if names else "")
     return Message(safe(plain, NOTIFICATION_TEXT), tuple(blocks[:MESSAGE_BLOCKS]))
@@ -278,11 +278,11 @@ def drill_message(report: DrillReport, *, runbook_url: str | None = None) -> Mes
     if report.error:
         blocks.append(markdown("*Error*\n" + code_block(report.error, 1500)))
     if report.differing:
-        blocks.append(markdown("*Tables that differ*\n" + _listed(report.differing, 20)))
+        blocks.append(markdown("*Tables that differ*\n" + listed(report.differing, 20)))
     broken = [f"{c.name}: {c.detail}" if c.detail else c.name for c in report.canaries or () if not c.ok]
     if broken:
-        blocks.append(markdown("*Canary queries that failed*\n" + _listed(broken, 10)))
-    blocks += _ending(report.log_url, "" if report.ok else report.command, report.runbook, runbook_url)
+        blocks.append(markdown("*Canary queries that failed*\n" + listed(broken, 10)))
+    blocks += ending(report.log_url, "" if report.ok else report.command, report.runbook, runbook_url)
     color = "" if report.ok else LOOKS["crit"].color
     return Message(safe(headline, NOTIFICATION_TEXT), tuple(blocks), color)
 
@@ -300,7 +300,8 @@ def _links(log_url: str, section: str, runbook_url: str | None, log_label: str =
     return "  ·  ".join(parts) or "No log"
 
 
-def _ending(log_url: str, command: str, section: str, runbook_url: str | None) -> list[Block]:
+def ending(log_url: str, command: str, section: str, runbook_url: str | None) -> list[Block]:
+    """What every message ends with: the next command, if any, and where to read on."""
     next_command = [markdown("*Next command*\n" + code_block(command, COMMAND_TEXT))] if command else []
     return [*next_command, markdown(_links(log_url, section, runbook_url))]
 
@@ -332,11 +333,11 @@ def _failures(failed: Sequence[BackupLine]) -> list[Block]:
         blocks.append(markdown(f"{BAD_ICON} *Failed:* {code(line.name, 100)}\n{why}"))
     others = [line.name for line in failed[DETAILED_FAILURES:]]
     if others:
-        blocks.append(markdown(f"{BAD_ICON} *Failed too:* {_listed(others, NAMED_FAILURES)}"))
+        blocks.append(markdown(f"{BAD_ICON} *Failed too:* {listed(others, NAMED_FAILURES)}"))
     return blocks
 
 
-def _listed(names: Sequence[str], limit: int) -> str:
+def listed(names: Sequence[str], limit: int) -> str:
     """Names as code, as many as are readable, and how many more."""
     shown: list[str] = []
     for name in names[:limit]:

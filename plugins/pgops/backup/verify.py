@@ -115,7 +115,6 @@ def _read_archive(catalog: Catalog, manifest: Manifest, where: str) -> _Archive:
     progress = Progress(f"verification of {manifest.database}", total=manifest.raw_bytes)
     with (
         ReadAhead(StoredReader(catalog, manifest.backup_id, manifest.objects)) as hashed,
-        ReadAhead(DecompressingReader(hashed, manifest.compression.algorithm)) as plain,
         ThreadPoolExecutor(2, "verify") as beside,
         Program([program, "--list"], where=where, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as lister,
         Program(
@@ -125,6 +124,7 @@ def _read_archive(catalog: Catalog, manifest: Manifest, where: str) -> _Archive:
         toc = beside.submit(_parse_toc, lister.stdout)
         rows = beside.submit(_count_rows, decoder.stdout)
         try:
+            plain = DecompressingReader(hashed, manifest.compression.algorithm)
             fed = _feed(plain, [lister, decoder], progress)
             while hashed.read():  # whatever follows the compressed stream belongs to the hash
                 pass

@@ -41,9 +41,10 @@ class Golden(Policy):
 
 
 class Watch(Policy):
-    """The window after a deployment, and what counts as a breach against the minutes before it.
+    """The window after a deployment, and what counts as a breach against what was usual before it.
 
     minutes: how long to watch.
+    baseline_seconds: how long to look at what is usual, before the deployment.
     max_errors: rolled-back transactions a minute above what was usual before.
     max_slowdown: mean time of the application's queries, as a multiple of what it was.
     max_lag_mb: what a standby may be behind.
@@ -51,6 +52,7 @@ class Watch(Policy):
     """
 
     minutes: float = Field(10, gt=0, le=24 * 60)
+    baseline_seconds: float = Field(60, gt=0, le=3600)
     max_errors: float = Field(10, ge=0)
     max_slowdown: float = Field(2, gt=1)
     max_lag_mb: float = Field(256, gt=0)
@@ -91,6 +93,7 @@ class MigrationPolicy(Policy):
 
     folder: of the SQL pairs, under include/, such as migrations/app.
     alembic: instead of that, an Alembic script location under include/, the folder that holds versions/.
+    baseline: the version up to which a database that was there before this project has everything.
     connection: the server for copies (its maintenance database): never production, never a standby.
     golden: what the copies are copies of.
     budget_seconds: a migration that takes longer is cut off; the rollback has as long.
@@ -103,6 +106,7 @@ class MigrationPolicy(Policy):
 
     folder: str | None = None
     alembic: str | None = None
+    baseline: str | None = None
     connection: ConnectionId
     golden: Golden = Golden()  # type: ignore[call-arg]
     budget_seconds: float = Field(300, gt=0, le=86_400)

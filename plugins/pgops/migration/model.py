@@ -110,9 +110,13 @@ class Finding:
     message: str
     remedy: str
 
+    @property
+    def place(self) -> str:
+        """The file with its line, or the object."""
+        return f"{self.where}:{self.line}" if self.line else self.where
+
     def __str__(self) -> str:
-        place = f"{self.where}:{self.line}" if self.line else self.where
-        return f"{place}: {self.level}: {self.message} [{self.rule}] {self.remedy}"
+        return f"{self.place}: {self.level}: {self.message} [{self.rule}] {self.remedy}"
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,7 @@ class Executed:
         rewritten: relations that existed and got a new file (a table rewrite).
         scans: full scans of relations that existed.
         sampled: True when it ran outside a transaction, so locks are what was seen every few milliseconds.
+        segment: which one of the script it belongs to, from 0.
     """
 
     line: int
@@ -165,6 +170,7 @@ class Executed:
     rewritten: tuple[str, ...] = ()
     scans: tuple[Scan, ...] = ()
     sampled: bool = False
+    segment: int = 0
 
 
 @dataclass(frozen=True)
@@ -179,7 +185,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Ran:
-    """One run of a script: what its statements did, and how it ended. `seconds` is the whole of it."""
+    """One run of a script: what its statements did, and how it ended. `seconds` is the whole of it.
+
+    `lock_retries` counts the attempts that ended without a lock that they waited for.
+    """
 
     script: str
     direction: Direction
@@ -187,6 +196,7 @@ class Ran:
     statements: tuple[Executed, ...]
     failure: Failure | None = None
     over_budget: bool = False
+    lock_retries: int = 0
 
     @property
     def wal_bytes(self) -> int:

@@ -88,18 +88,19 @@ def late_run_deadline(fleet: Fleet) -> Any:
     )
 
 
-def tell_slack(message: Any, settings: Settings, kind: str) -> None:
-    """Send a report if the fleet file names a channel; it never fails the work."""
+def tell_slack(message: Any, settings: Settings, kind: str) -> bool:
+    """Send a report if the fleet file names a channel; whether it was sent. It never fails the work."""
     if settings.slack is None:
         log.info("not sent, since the fleet file names no Slack: %s", message.text)
-        return
-    notify(
+        return False
+    sent = notify(
         message,
         connection_id=settings.slack.connection,
         channel=settings.slack.channel,
         record=record_unsent,
         kind=kind,
     )
+    return sent is not None
 
 
 def record_run(settings: Settings, context: Mapping[str, Any], database: str, state: str, detail: Any) -> None:

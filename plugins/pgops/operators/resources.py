@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pgops.errors import Refused
-from pgops.fleet import Database, Settings
+from pgops.fleet import Database, DeployPolicy, MigrationPolicy, Settings
 
 if TYPE_CHECKING:
     from pgops.catalog import Catalog
@@ -119,3 +119,34 @@ def drill_server(database: Database) -> Dsn:
             remedy="Add drill.connection: the server on which its backups may be restored",
         )
     return dsn(database.drill.connection)
+
+
+def migration_policy(database: Database) -> MigrationPolicy:
+    """How a database's migrations are rehearsed.
+
+    Raises:
+        Refused: the fleet file does not say.
+    """
+    if database.migrations is None:
+        raise Refused(
+            f"{database.name} has no migrations",
+            where=f"include/fleet.yaml, databases, {database.name}",
+            remedy="Add migrations: with folder (or alembic) and connection",
+        )
+    return database.migrations
+
+
+def deploy_policy(database: Database) -> DeployPolicy:
+    """How a database's migrations get into production.
+
+    Raises:
+        Refused: the fleet file does not say.
+    """
+    policy = migration_policy(database).deploy
+    if policy is None:
+        raise Refused(
+            f"Nothing of {database.name} is deployed",
+            where=f"include/fleet.yaml, databases, {database.name}, migrations",
+            remedy="Add deploy: with connection, and who approves",
+        )
+    return policy

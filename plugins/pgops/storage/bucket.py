@@ -132,8 +132,12 @@ class Bucket:
     def put_json(self, key: str, value: Any) -> StoredObject:
         """Write a JSON object and read it back."""
         body = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+        return self.put(key, body, "application/json")
+
+    def put(self, key: str, body: bytes, content_type: str) -> StoredObject:
+        """Write a small object and read it back."""
         with explained("writing", self.where(key)):
-            self.client.put_object(Bucket=self.name, Key=key, Body=body, ContentType="application/json")
+            self.client.put_object(Bucket=self.name, Key=key, Body=body, ContentType=content_type)
         if self._get(key) != body:
             raise Refused(
                 "The store returned another object than was written",

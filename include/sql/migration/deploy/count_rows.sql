@@ -1,0 +1,2 @@
+-- Purpose: rows that go with a table.
+SELECT count(*) FROM {table}

@@ -1,0 +1,2 @@
+-- Purpose: whether a name still means something.
+SELECT pg_catalog.to_regclass(%(relation)s) IS NOT NULL

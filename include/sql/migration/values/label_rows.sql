@@ -1,0 +1,2 @@
+-- Purpose: the rows that use an enum label.
+SELECT count(*) FROM {table} WHERE {condition}

@@ -1,0 +1,2 @@
+-- Purpose: the rows of a new table or partition.
+SELECT count(*) FROM {table}

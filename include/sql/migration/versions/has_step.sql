@@ -1,0 +1,2 @@
+-- Purpose: read back whether a step was committed.
+SELECT state FROM pgops.schema_steps WHERE id = %(id)s

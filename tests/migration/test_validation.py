@@ -1,0 +1,142 @@
+"""A rehearsal passes what can be deployed, and refuses everything else for the right reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pgops.fleet import MigrationPolicy
+from pgops.migration.gate import check
+from pgops.migration.model import Migration, Source
+from pgops.migration.report import as_html, as_text
+from pgops.migration.sources import migrations_in
+from pgops.migration.validation import validate
+from tests.migration.rehearsals import Copies, expected_reason, sample_copies
+from tests.nights import execute
+
+ROOT = Path(__file__).parents[2]
+BAD = Path(__file__).parent / "bad" / "dynamic"
+POLICY = MigrationPolicy(folder="migrations/app", connection="copies", budget_seconds=60, big_table_mb=1)
+
+# What the verdict must say, by what the file says of itself.
+REASONS = {
+    "the rollback leaves an index behind": "index public.orders_total_amount_idx is there",
+    "the rollback leaves a column default behind": "is \"text; not null; default 'pending'::text\"",
+    "the rollback leaves an enum value behind": "is \"'sad', 'happy', 'content'\"",
+    "the rollback leaves a function behind": "FUNCTION public.shout(text) is there",
+    "the rollback leaves a privilege behind": "privileges on public.orders was",
+    "the rollback leaves a storage parameter behind": "options fillfactor=70",
+    "the rollback does not restore the body of a function": "function public.greeting() was",
+    "the rollback drops what was there before": "INDEX public.orders_user_id_idx is gone",
+    "the rollback does not restore the data": "public.users was '4000 rows, hash",
+    "the rollback deletes rows that were there before": "public.orders was '20000 rows, hash",
+    "the rollback destroys values without saying so": "the rollback destroys column public.users.nickname: 3 values",
+    "the rollback fails": 'index "orders_state_idx" does not exist (SQLSTATE 42704)',
+    "unknown table": 'relation "userz" does not exist (SQLSTATE 42P01)',
+    "unknown column": 'column "surname" does not exist (SQLSTATE 42703)',
+    "unknown type": 'type "plan_kind" does not exist (SQLSTATE 42704)',
+    "a concurrent index fails on duplicates and stays behind, invalid": "It left an invalid index behind",
+    "rows violate the constraint": "(SQLSTATE 23514)",
+    "a statement fails after others were committed": ":4, UPDATE: division by zero",
+    "the sequence is exhausted": "(SQLSTATE 2200H)",
+    "over budget: it never ends": "the migration took longer than its budget of 3.0 s and was cut off",
+    "over budget: it catches its own cancellation": "the migration took longer than its budget of 3.0 s",
+    "over budget: it turns the timeouts off": "the migration took longer than its budget of 3.0 s",
+    "the rollback is over budget": "the rollback took longer than its budget of 3.0 s",
+    "a lock against everybody is held too long": "AccessExclusiveLock on public.users was held for",
+    "a big table is rewritten": "rewrites public.orders",
+    "a big table is read under a lock": "reads all of public.orders",
+    "it cannot be applied after its own rollback": "applying it again failed",
+    "a constraint is left unvalidated": "It is NOT VALID",
+}
+
+
+@pytest.fixture(scope="module")
+def copies(postgres) -> Copies:
+    return sample_copies(postgres)
+
+
+@pytest.fixture(scope="module")
+def each_copies(each_postgres) -> Copies:
+    return sample_copies(each_postgres)
+
+
+@pytest.mark.parametrize("bad", migrations_in(BAD), ids=lambda bad: bad.label)
+def test_a_bad_migration_is_refused_for_its_own_reason(copies, bad):
+    written = expected_reason(BAD, bad)
+    seconds = 3 if "over budget" in written else 60
+    judged = copies.judge(bad, POLICY.model_copy(update={"budget_seconds": seconds}))
+    assert [reason for reason in judged.reasons if REASONS[written] in reason], judged.reasons
+
+
+def test_the_samples_migrations_pass(each_copies):
+    migrations = migrations_in(ROOT / "include" / "migrations" / "app")
+    with each_copies.bench() as bench:
+        found = check(migrations, POLICY, each_copies.version)
+        judged = [one.judged for one in validate(bench, [], migrations, found, POLICY)]
+    assert {one.rehearsal.version: one.reasons for one in judged} == {"001": (), "002": ()}
+    assert "PASSED" in as_text(judged[0])
+    locks = {(lock.relation, lock.mode) for lock in judged[0].rehearsal.applied.locks}
+    assert ("public.users", "ShareRowExclusiveLock") in locks, "the foreign key locks the table that it points to"
+
+
+def migration(version: str, up: str, down: str | None) -> Migration:
+    name = f"V{version}__x"
+    return Migration(version, "x", Source(f"{name}.sql", up), Source(f"{name}.rollback.sql", down) if down else None)
+
+
+def test_every_migration_of_a_history_gets_a_verdict_on_the_ground_of_those_before(copies):
+    history = [
+        migration("1", "CREATE TABLE one (id int PRIMARY KEY)", "DROP TABLE one"),
+        migration("2", "CREATE TABLE two (id int PRIMARY KEY)", None),
+        migration("3", "CREATE TABLE two_and_a_half (id nonsense)", "DROP TABLE two_and_a_half"),
+        migration(
+            "4",
+            "ALTER TABLE two ADD COLUMN one int",
+            "-- rollback: destructive acknowledged\nALTER TABLE two DROP COLUMN one",
+        ),
+    ]
+    acknowledged = [
+        replace(one, down=replace(one.down, text="-- rollback: destructive acknowledged\n" + one.down.text))
+        if one.down
+        else one
+        for one in history
+    ]
+    lenient = POLICY.model_copy(update={"rules": {"missing-rollback": "off"}})
+    with copies.bench() as bench:
+        found = [finding for finding in check(acknowledged, lenient, copies.version) if finding.level == "error"]
+        judged = {
+            one.judged.rehearsal.version: one.judged.reasons
+            for one in validate(bench, [], acknowledged, found, lenient)
+        }
+    assert judged["1"] == ()
+    assert judged["2"] == ("there is no rollback",)
+    assert 'type "nonsense" does not exist' in judged["3"][0]
+    assert judged["4"] == ()
+
+
+def test_what_comes_before_is_applied_and_not_judged(copies):
+    first, second = migrations_in(ROOT / "include" / "migrations" / "app")
+    with copies.bench() as bench:
+        (only,) = validate(bench, [first], [second], [], POLICY)
+        assert execute(bench.copy, "SELECT to_regclass('user_preferences') IS NOT NULL") == [(True,)]
+    assert only.judged.rehearsal.version == "002" and only.judged.passed
+
+
+def test_an_old_row_that_a_migration_and_its_rollback_change_is_seen(copies):
+    sneaky = migration(
+        "1",
+        "ALTER TABLE orders ADD COLUMN seen boolean",
+        "-- rollback: destructive acknowledged\n"
+        "ALTER TABLE orders DROP COLUMN seen;\n-- pgops: autocommit\nUPDATE orders SET status = 'paid' WHERE id = 1",
+    )
+    judged = copies.judge(sneaky, POLICY)
+    assert [reason for reason in judged.reasons if "public.orders was '20000 rows" in reason], judged.reasons
+
+
+def test_the_page_shows_what_comes_from_outside_as_text(copies):
+    hostile = migration("1", 'CREATE TABLE "<script>alert(1)</script>" (id int PRIMARY KEY)', "SELECT 1")
+    page = as_html(copies.judge(hostile, POLICY), "today")
+    assert "<script>" not in page and "&lt;script&gt;" in page

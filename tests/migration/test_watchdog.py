@@ -1,0 +1,152 @@
+"""A migration that does not end by itself is ended, and nothing else is."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import psycopg2
+import pytest
+
+from pgops.migration.recorder import run
+from pgops.migration.watchdog import Deadline
+from pgops.postgres import Dsn, Limits, connect
+from tests import servers
+from tests.migration.scripts import script
+
+NEVER_ENDS = "SELECT pg_sleep(600)"
+SWALLOWS = """DO $$ BEGIN
+  LOOP
+    BEGIN PERFORM pg_sleep(600); EXCEPTION WHEN query_canceled THEN NULL; END;
+  END LOOP;
+END $$"""
+
+
+def sessions(dsn: Dsn) -> int:
+    with connect(dsn.on("postgres"), "count") as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'",
+            (dsn.dbname,),
+        )
+        return cursor.fetchone()[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        NEVER_ENDS,
+        f"SET statement_timeout = 0; {NEVER_ENDS}",
+        f"SELECT set_config('statement_timeout', '0', false); {NEVER_ENDS}",
+        "SELECT /* alone */ pg_sleep(600)",
+        "DO $$ BEGIN PERFORM set_config('statement_timeout', '0', true); PERFORM pg_sleep(600); END $$",
+        SWALLOWS,
+    ],
+    ids=["sleeps", "SET", "set_config", "outside a transaction", "in a DO", "catches the cancellation"],
+)
+def test_a_script_that_never_ends_is_cut_off_and_nothing_else_is(each_database, text):
+    with connect(each_database, "bystander") as bystander, bystander.cursor() as cursor:
+        cursor.execute("BEGIN; CREATE TABLE kept ()")
+        ran = run(each_database, script(f"CREATE TABLE made (); {text}"), "apply", 0.5)
+        cursor.execute("COMMIT")
+        assert ran.over_budget
+        assert ran.failure is not None
+        assert "the budget of 0.5 s for the whole script is used up" in ran.failure.message
+        assert ran.failure.kind in ("SELECT", "DO") or "alone" in text
+        assert servers.eventually(lambda: sessions(each_database) == 1), "the migration's sessions are gone"
+        cursor.execute("SELECT to_regclass('made'), to_regclass('kept')")
+        made, kept = cursor.fetchone()
+        assert kept == "kept"
+        assert (made is None) is ("alone" not in text), "a transaction that was cut off leaves nothing"
+
+
+def test_what_comes_after_the_budget_is_not_begun(database):
+    text = "SELECT pg_sleep(0.3);" * 10
+    ran = run(database, script(text), "apply", 0.7)
+    assert ran.over_budget
+    assert len(ran.statements) < 10
+
+
+def test_a_script_within_its_budget_is_left_alone(database):
+    ran = run(database, script("SELECT pg_sleep(0.1); CREATE TABLE made ()"), "apply", 60)
+    assert (ran.failure, ran.over_budget) == (None, False)
+
+
+def terminate(dsn: Dsn, application: str) -> None:
+    with connect(dsn.on("postgres"), "killer") as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s AND application_name = %s",
+            (dsn.dbname, application),
+        )
+        assert cursor.fetchall() == [(True,)]
+
+
+def test_a_backend_killed_between_statements_is_a_failure_and_no_crash(each_database):
+    def kill_before_third(done, _total, _statement):
+        if done == 2:
+            terminate(each_database, "pgops.migration")
+
+    text = "CREATE TABLE one ();\nCREATE TABLE two ();\nCREATE TABLE three ()"
+    ran = run(each_database, script(text), "apply", 60, on_progress=kill_before_third)
+    assert ran.failure is not None
+    assert ran.failure.line == 3
+    assert "The connection to the server was lost" in ran.failure.message
+    assert not ran.over_budget
+    with connect(each_database, "test") as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('one')")
+        assert cursor.fetchone() == (None,)
+
+
+def test_a_backend_killed_between_segments_leaves_what_was_committed(database):
+    segments = []
+
+    def kill_before_second(segment):
+        segments.append(segment)
+        if len(segments) == 2:
+            terminate(database, "pgops.migration")
+
+    text = "CREATE TABLE one (id int);\nCREATE INDEX CONCURRENTLY i ON one (id)"
+    ran = run(database, script(text), "apply", 60, before_segment=kill_before_second)
+    assert ran.failure is not None and ran.failure.line == 2
+    assert [one.kind for one in ran.statements] == ["CREATE TABLE"]
+
+
+def test_a_backend_killed_in_the_middle_of_a_statement_is_a_failure(database):
+    timer = threading.Timer(0.3, terminate, (database, "pgops.migration"))
+    timer.start()
+    ran = run(database, script(NEVER_ENDS), "apply", 60)
+    timer.join()
+    assert ran.failure is not None and "connection to the server was lost" in ran.failure.message
+    assert not ran.over_budget
+
+
+def test_the_budget_is_kept_when_the_session_that_watches_it_is_lost(database):
+    timer = threading.Timer(0.2, terminate, (database, "pgops.migration.deadline"))
+    timer.start()
+    ran = run(database, script(SWALLOWS), "apply", 0.8)
+    timer.join()
+    assert ran.over_budget
+
+
+def test_a_pid_that_has_passed_to_another_session_is_not_touched(database):
+    with (
+        connect(database, "other", Limits(statement=0)) as other,
+        connect(database, "worker") as worker,
+        Deadline(database, worker, 0.2, grace=0.2) as deadline,
+    ):
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            deadline._backend["pid"] = cursor.fetchone()[0]  # as if the system had given the pid away
+            cursor.execute("SELECT pg_sleep(1)")
+            assert deadline.over
+        with worker.cursor() as cursor:
+            cursor.execute("SELECT 1")
+
+
+def test_nothing_strikes_after_the_block(database):
+    with connect(database, "worker") as worker:
+        with Deadline(database, worker, 0.3, grace=0.1):
+            time.sleep(0.1)
+        with worker.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(0.6)")
+            with pytest.raises(psycopg2.Error, match="division"):
+                cursor.execute("SELECT 1 / 0")
