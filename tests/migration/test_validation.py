@@ -130,7 +130,7 @@ def test_an_old_row_that_a_migration_and_its_rollback_change_is_seen(copies):
         "1",
         "ALTER TABLE orders ADD COLUMN seen boolean",
         "-- rollback: destructive acknowledged\n"
-        "ALTER TABLE orders DROP COLUMN seen;\n-- pgops: autocommit\nUPDATE orders SET status = 'paid' WHERE id = 1",
+        "ALTER TABLE orders DROP COLUMN seen;\n-- pgops: autocommit\nUPDATE orders SET status = 'paid' WHERE id = 7",
     )
     judged = copies.judge(sneaky, POLICY)
     assert [reason for reason in judged.reasons if "public.orders was '20000 rows" in reason], judged.reasons

@@ -199,9 +199,10 @@ class Ran:
     lock_retries: int = 0
 
     @property
-    def wal_bytes(self) -> int:
-        """WAL of all statements, as far as known."""
-        return sum(one.wal_bytes or 0 for one in self.statements)
+    def wal_bytes(self) -> int | None:
+        """WAL of all statements; None when it is not known of each."""
+        known = [one.wal_bytes for one in self.statements if one.wal_bytes is not None]
+        return sum(known) if len(known) == len(self.statements) else None
 
     @property
     def locks(self) -> tuple[Lock, ...]:

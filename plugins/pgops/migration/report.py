@@ -42,7 +42,7 @@ def as_text(judged: Judged) -> str:
     for name, title in _RUNS:
         ran: Ran | None = getattr(judged.rehearsal, name)
         if ran is not None:
-            lines += ["", f"{title} in {units.duration(ran.seconds)}, {units.size(ran.wal_bytes)} of WAL:"]
+            lines += ["", f"{title} in {units.duration(ran.seconds)}{_wal(ran)}:"]
             lines += _columns([_HEADING, *(_row(one) for one in ran.statements)])
     lines += _section("Felt by an application beside it", (_stall(judged.rehearsal)))
     lines += _section("Findings", (str(one) for one in judged.rehearsal.findings))
@@ -68,7 +68,7 @@ def as_html(judged: Judged, at: str) -> str:
     for name, title in _RUNS:
         ran: Ran | None = getattr(rehearsal, name)
         if ran is not None:
-            body.append(f"<h2>{title} in {units.duration(ran.seconds)}, {units.size(ran.wal_bytes)} of WAL</h2>")
+            body.append(f"<h2>{title} in {units.duration(ran.seconds)}{_wal(ran)}</h2>")
             body.append(_html_table(_HEADING, [_row(one) for one in ran.statements]))
             if ran.failure:
                 body.append(f'<p class="bad">line {ran.failure.line}: {escape(ran.failure.message)}</p>')
@@ -83,6 +83,10 @@ def as_html(judged: Judged, at: str) -> str:
         _html_list("Notes", rehearsal.notes),
     ]
     return _PAGE.format(title=escape(judged.headline), body="\n".join(part for part in body if part))
+
+
+def _wal(ran: Ran) -> str:
+    return "" if ran.wal_bytes is None else f", {units.size(ran.wal_bytes)} of WAL"
 
 
 def _row(one: Executed) -> tuple[str, ...]:
@@ -116,7 +120,7 @@ def _forecast(forecast: Forecast | None) -> list[str]:
     return [
         f"{units.duration(forecast.seconds)}, of which a table cannot be used or written for at most"
         f" {units.duration(forecast.downtime_seconds)}",
-        f"{units.size(forecast.wal_bytes)} of WAL for each standby",
+        "WAL for each standby: " + ("unknown" if forecast.wal_bytes is None else units.size(forecast.wal_bytes)),
         f"production is {forecast.size_ratio:.1f} times the copy; corrected by {forecast.correction:.2f}"
         " from earlier deployments",
     ]

@@ -53,7 +53,7 @@ class Forecast:
         downtime_seconds: the longest that a table which exists cannot be used, or written.
         size_ratio: production's tables to the copy's.
         correction: actual to forecast, of earlier deployments of this database.
-        wal_bytes: what standbys will have to receive.
+        wal_bytes: what standbys will have to receive; None when the server could not tell.
     """
 
     seconds: float
@@ -61,7 +61,7 @@ class Forecast:
     downtime_seconds: float
     size_ratio: float
     correction: float
-    wal_bytes: int
+    wal_bytes: int | None
 
 
 def acknowledged(migration: Migration) -> bool:
@@ -113,6 +113,9 @@ def forecast(rehearsal: Rehearsal, production_bytes: dict[str, int], correction:
     there = sum(production_bytes.get(name, size) for name, size in here.items())
     ratio = max(there / sum(here.values()), 1.0) if sum(here.values()) else 1.0
     blocked = max((lock.held_ms for lock in ran.locks if lock.blocks), default=0.0) / 1000
+    # Beside other sessions not every server can tell; the second run had the copy to itself.
+    again = rehearsal.applied_again
+    wal = ran.wal_bytes if ran.wal_bytes is not None or again is None else again.wal_bytes
     seconds = sum(one.ms for one in ran.statements) / 1000  # not the waiting for the reader beside it
     return Forecast(
         seconds=seconds * ratio * correction,
@@ -120,7 +123,7 @@ def forecast(rehearsal: Rehearsal, production_bytes: dict[str, int], correction:
         downtime_seconds=blocked * ratio * correction,
         size_ratio=ratio,
         correction=correction,
-        wal_bytes=int(ran.wal_bytes * ratio),
+        wal_bytes=None if wal is None else int(wal * ratio),
     )
 
 
