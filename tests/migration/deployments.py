@@ -6,16 +6,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from itertools import groupby
 from typing import Any
 
-import pglast
 import psycopg2
-from pglast import ast
 
 from pgops.fleet.migrations import DeployPolicy
 from pgops.migration import deploy
-from pgops.migration.model import Direction, Migration, Script, Segment, Source, Statement
+from pgops.migration.model import Direction, Migration, Source
+from pgops.migration.statements import parse
 from pgops.migration.versions import RunFacts
 from pgops.postgres import Dsn
 
@@ -24,25 +22,6 @@ RUN = RunFacts("manual__1", "ann")
 
 def policy(lock_timeout_ms: int = 100, lock_attempts: int = 3, **more: Any) -> DeployPolicy:
     return DeployPolicy(connection="x", lock_timeout_ms=lock_timeout_ms, lock_attempts=lock_attempts, **more)
-
-
-def parse(source: Source) -> Script:
-    """Statements that commit together, in segments."""
-    statements, rest = [], source.text
-    for text in pglast.split(source.text):
-        node = pglast.parse_sql(text)[0].stmt
-        alone = getattr(node, "concurrent", False) or isinstance(
-            node, ast.VacuumStmt | ast.ReindexStmt | ast.DoStmt | ast.CallStmt
-        )
-        line = source.text.count("\n", 0, len(source.text) - len(rest) + rest.index(text)) + 1
-        rest = rest[rest.index(text) + len(text) :]
-        kind = " ".join(text.split()[:2]).upper()
-        statements.append(Statement(text, line, kind, not alone))
-    segments: list[Segment] = []
-    for transactional, group in groupby(statements, key=lambda one: one.transactional):
-        members = tuple(group)
-        segments += [Segment(True, members)] if transactional else [Segment(False, (one,)) for one in members]
-    return Script(source.name, source.text, tuple(segments))
 
 
 def migration(up: str, down: str = "SELECT 1", version: str = "001", name: str = "first") -> Migration:

@@ -17,6 +17,8 @@ from pgops.errors import Refused
 from pgops.migration import deploy, losses, versions
 from pgops.migration.deploy import DeployFailed, HalfDone
 from pgops.migration.losses import CountedLoss, DestroysData, Loss
+from pgops.migration.sources import migrations_in
+from pgops.migration.statements import parse
 from tests.migration.deployments import (
     RUN,
     Background,
@@ -25,7 +27,6 @@ from tests.migration.deployments import (
     migration,
     one,
     open_session,
-    parse,
     policy,
     run,
     until,
@@ -129,7 +130,8 @@ def test_no_attempt_waits_longer_than_the_lock_timeout_even_if_the_file_sets_ano
     assert caught.value.sqlstate == "55P03"
 
 
-def test_a_deadlock_is_tried_again(database):
+def test_a_deadlock_is_tried_again(database, monkeypatch):
+    monkeypatch.setattr(deploy, "_LONGEST_PAUSE_SECONDS", 0.1)
     execute(database, "CREATE TABLE a (id int); CREATE TABLE b (id int)")
     made = migration("ALTER TABLE a ADD x int; ALTER TABLE b ADD x int")
     # The other session never looks for a deadlock, so the deploying one is the victim.
@@ -174,10 +176,11 @@ def test_a_migration_over_its_budget_is_cut_off_and_leaves_nothing(database):
 
 
 def test_a_statement_that_ignores_its_timeouts_and_catches_its_cancel_loses_its_session(database, monkeypatch):
-    monkeypatch.setattr("pgops.migration.lockwatch._GRACE_SECONDS", 0.3)
+    monkeypatch.setattr("pgops.migration.watchdog.GRACE_SECONDS", 0.3)
     text = """CREATE TABLE t ();
 DO $$ BEGIN
-  PERFORM set_config('statement_timeout', '0', true);
+  COMMIT;
+  PERFORM set_config('statement_timeout', '0', false);
   LOOP BEGIN PERFORM pg_sleep(600); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP;
 END $$"""
     with pytest.raises(DeployFailed, match="connection was lost near line 2"):
@@ -202,21 +205,30 @@ def test_an_index_that_fails_on_duplicates_is_named_and_repaired_by_the_next_run
     assert versions.applied(each_database)["001"].complete
 
 
-def test_an_index_waits_patiently_for_old_snapshots_and_names_them(database):
+def test_an_index_waits_patiently_for_old_snapshots_and_names_them(database, monkeypatch):
     execute(database, "CREATE TABLE t (id int); CREATE TABLE other ()")
     with holding(database, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM other", "old-snapshot") as old:
-        deploy_old = deploy._OLD_SNAPSHOT_SECONDS
-        try:
-            deploy._OLD_SNAPSHOT_SECONDS = 0
-            going = Background(run, database, migration("CREATE INDEX CONCURRENTLY i ON t (id)"), how=policy(50))
-            until(lambda: waiting_sessions(database))
-            time.sleep(0.2)  # longer than the lock_timeout of everything else
-            old.rollback()
-            deployed = going.result()
-        finally:
-            deploy._OLD_SNAPSHOT_SECONDS = deploy_old
+        monkeypatch.setattr(deploy, "_OLD_SNAPSHOT_SECONDS", 0)
+        going = Background(run, database, migration("CREATE INDEX CONCURRENTLY i ON t (id)"), how=policy(50))
+        until(lambda: waiting_sessions(database))
+        time.sleep(0.2)  # longer than the lock_timeout of everything else
+        old.rollback()
+        deployed = going.result()
     assert any("has to wait for pid" in note and "old-snapshot" in note for note in deployed.notes)
     assert invalid_indexes(database) == []
+
+
+def test_a_statement_that_takes_long_says_how_it_goes(database, monkeypatch, caplog):
+    monkeypatch.setattr("pgops.migration.lockwatch._NEWS_SECONDS", 0.05)
+    caplog.set_level("INFO")
+    execute(database, "CREATE TABLE t (id int); CREATE TABLE other ()")
+    with holding(database, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM other", "old-snapshot") as old:
+        going = Background(run, database, migration("CREATE INDEX CONCURRENTLY i ON t (id)"))
+        until(lambda: "waiting for pid" in caplog.text)
+        old.rollback()
+        going.result()
+    assert "line 1 (CREATE INDEX CONCURRENTLY) has been running for" in caplog.text
+    assert "waiting for old snapshots" in caplog.text
 
 
 def test_an_index_without_a_name_is_refused_before_anything_is_touched(database):
@@ -308,7 +320,8 @@ def test_what_the_file_set_before_is_set_again_when_a_run_goes_on(database):
 KILLED = """
 import os, signal, sys
 from pgops.migration import deploy, versions
-from tests.migration.deployments import RUN, migration, parse, policy
+from pgops.migration.statements import parse
+from tests.migration.deployments import RUN, migration, policy
 from pgops.postgres import Dsn
 
 dsn = Dsn(*sys.argv[1:2], int(sys.argv[2]), *sys.argv[3:6])
@@ -526,7 +539,7 @@ def test_tables_schemas_and_what_cannot_be_counted_are_found_in_a_rollback(datab
     assert losses.dropped_by(script) == (
         Loss("s", schema=True), Loss('"a"."b"'), Loss('"c"'), Loss('"e"'),
     )  # fmt: skip
-    assert losses.uncounted_in(script) == ("what line 1 (DELETE FROM) changes",)
+    assert losses.uncounted_in(script) == ("what line 1 (DELETE) changes",)
     with holding(database, "SELECT 1") as connection:
         assert losses.count_losses(connection, losses.dropped_by(script)) == [CountedLoss("table s.T x", 2)]
 
@@ -549,3 +562,18 @@ def test_rows_hidden_by_a_policy_are_counted(database):
     with open_session(database) as connection:
         assert losses.count_losses(connection, [Loss("t")]) == [CountedLoss("table public.t", 1)]
     connection.close()
+
+
+# --- the sample ---
+
+
+def test_the_samples_migrations_are_deployed_and_taken_back(each_database):
+    execute(each_database, (ROOT / "sandbox" / "sql" / "init-db.sql").read_text(encoding="utf-8"))
+    history = migrations_in(ROOT / "include" / "migrations" / "app")
+    for made in history:
+        run(each_database, made)
+    assert [one.complete for one in versions.applied(each_database).values()] == [True] * len(history)
+    assert invalid_indexes(each_database) == []
+    for made in reversed(history):
+        guarded(each_database, made)
+    assert (versions.applied(each_database), exists(each_database, "user_preferences")) == ({}, False)

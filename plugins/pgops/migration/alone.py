@@ -37,12 +37,18 @@ class Alone:
     """A statement that runs alone. This one is not known: if it was cut off, only a person can say how far it came.
 
     Attributes:
-        patient: it may wait long for its lock, since nobody queues behind it (SHARE UPDATE EXCLUSIVE and weaker).
+        patient: it may wait long for its locks: because nobody queues behind it (SHARE UPDATE EXCLUSIVE and weaker), or
+            because it commits by itself and cannot be tried again from its beginning.
         repeatable: running it again after it was cut off does no harm.
     """
 
     patient: bool = False
     repeatable: bool = False
+
+    @property
+    def waits_for_snapshots(self) -> bool:
+        """Whether old transactions keep it waiting, also those on other tables: all that is CONCURRENTLY."""
+        return self.patient and self.repeatable
 
     def done(self, connection: Connection) -> bool:
         """Whether its effect is there; asked when it was begun and nobody knows how it ended."""
@@ -151,7 +157,9 @@ def alone(statement: Statement) -> Alone | None:
             return _Reindex(True, True, relation=_name(node.relation) if node.relation else "")
         case ast.AlterTableStmt(cmds=(ast.AlterTableCmd(def_=ast.PartitionCmd(concurrent=True) as part),)):
             return _Detach(True, True, _parts(node.relation), _parts(part.name))
-    return Alone(repeatable=isinstance(node, _REPEATABLE)) if isinstance(node, _ALONE) else None
+    if not isinstance(node, _ALONE):
+        return None
+    return Alone(patient=isinstance(node, ast.DoStmt | ast.CallStmt), repeatable=isinstance(node, _REPEATABLE))
 
 
 def refuse_nameless(script: Script) -> None:

@@ -24,13 +24,17 @@ from pgops import units
 from pgops.errors import PgOpsError, Refused
 from pgops.fleet.migrations import DeployPolicy
 from pgops.include import query, sql_text
-from pgops.migration import versions
+from pgops.migration import versions, watchdog
 from pgops.migration.alone import Alone, alone, drop_leftovers, refuse_nameless, session_settings
-from pgops.migration.lockwatch import Blocker, LockWatch, blocker
+from pgops.migration.deployed import Deployed, DeployFailed, HalfDone, LockWait, blamed, head_of, message_of
+from pgops.migration.lockwatch import LockWatch, blocker
 from pgops.migration.losses import Guard
 from pgops.migration.model import Direction, Executed, Migration, Script, Segment, Statement
 from pgops.migration.versions import RunFacts
+from pgops.migration.watchdog import Deadline
 from pgops.postgres import Dsn, Limits, connect
+
+__all__ = ["DeployFailed", "Deployed", "HalfDone", "LockWait", "apply"]
 
 log = logging.getLogger(__name__)
 
@@ -40,69 +44,16 @@ QUEUE_SECONDS = 30.0
 _AGAIN = ("55P03", "40P01", "40001")
 _LOCK_TIMEOUT = "55P03"
 _CANCELLED = "57014"
-# The longest pause before the next attempt, in lock_timeouts: the application must have caught up by then.
-_LONGEST_PAUSE = 20
+# Between two attempts the application catches up.
+_LONGEST_PAUSE_SECONDS = 10.0
 _OLD_SNAPSHOT_SECONDS = 5
 # Longer than the server keeps a session that is idle in its transaction and whose client is gone.
 _READ_BACK_SECONDS = 90.0
 _MARK = "2s"
 # A timeout of the server may fire this much before our own clock says so.
 _TICK_MS = 50
-
-
-@dataclass(frozen=True)
-class LockWait:
-    """A lock that was not to be had in time: at which statement, at which attempt, and who held it."""
-
-    line: int
-    kind: str
-    attempt: int
-    waited_ms: float
-    sqlstate: str
-    blockers: tuple[Blocker, ...]
-
-
-@dataclass(frozen=True)
-class Deployed:
-    """What a deployment did.
-
-    Attributes:
-        already: there was nothing left to do.
-        first_segment: where it began, from 0: more than 0 when it went on with what an earlier run had begun.
-        seconds: the whole of it, pauses included.
-        statements: that ran now, in milliseconds each.
-        lock_waits: attempts that got no lock.
-        repaired: invalid indexes that were in the way and were dropped.
-        notes: what a person should know.
-    """
-
-    version: str
-    name: str
-    checksum: str
-    direction: Direction
-    already: bool
-    first_segment: int
-    segments: int
-    seconds: float
-    statements: tuple[Executed, ...]
-    lock_waits: tuple[LockWait, ...]
-    repaired: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-class DeployFailed(PgOpsError):
-    """A migration stopped. `committed` segments of it are in the database; `sqlstate` may be empty."""
-
-    def __init__(
-        self, what: str, *, where: str, remedy: str, committed: int, sqlstate: str = "", retry: bool = False
-    ) -> None:
-        super().__init__(what, where=where, remedy=remedy, retry=retry)
-        self.committed = committed
-        self.sqlstate = sqlstate
-
-
-class HalfDone(PgOpsError):
-    """A statement was cut off that commits by itself; only a person can say how far it came."""
+# The statement_timeout ends what it can; who has switched it off is ended from outside, so much later.
+_SPARE_SECONDS = 1.0
 
 
 def apply(
@@ -185,6 +136,7 @@ class _Deployment:
         self.watch: LockWatch
         self.pid = 0
         self.began = 0.0  # the last statement, on time.perf_counter()
+        self.doing = ""  # where there is no statement
 
     # --- the whole ---
 
@@ -196,12 +148,22 @@ class _Deployment:
                 first = self.committed = start.segment
                 for warning in start.warnings:
                     self._note(warning)
-                if first < len(self.script.segments):
-                    self._go_on(start)
-                self._read_back_all()
+                with self._losses_told():
+                    if first < len(self.script.segments):
+                        self._go_on(start)
+                    self._read_back_all()
         except _Lost as lost:
             self._after_loss(lost)
         return self._result(first)
+
+    @contextmanager
+    def _losses_told(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg2.Error as error:
+            if self.connection.closed:
+                raise _Lost(self.at, error) from error
+            raise
 
     def _go_on(self, start: versions.Start) -> None:
         number = start.segment
@@ -252,7 +214,11 @@ class _Deployment:
             self._take_lock(queue_seconds)
             versions.ensure(self.connection)
             rows = versions.steps(self.connection)
-            with LockWatch(self.dsn, self.pid, server["backend_start"], every, self.deadline) as self.watch:
+            left = max(self.deadline - time.monotonic(), 0) + _SPARE_SECONDS
+            with (
+                Deadline(self.dsn, self.connection, left, grace=watchdog.GRACE_SECONDS),
+                LockWatch(self.dsn, self.pid, every) as self.watch,
+            ):
                 yield rows
 
     def _server(self) -> dict[str, Any]:
@@ -308,37 +274,43 @@ class _Deployment:
             self._refuse_over_budget(number)
             before = len(self.executed)
             try:
-                self._commit(number, segment)
-                return
+                step = self._commit(number, segment)
             except psycopg2.Error as error:
                 del self.executed[before:]
                 self._rollback(error)
                 if not self._try_again(error, attempt):
                     raise self._failure(number, error) from error
-                self._pause(error, attempt)
+                self._pause(attempt)
             except PgOpsError as error:
                 self._rollback()
                 self._record_failure(number, error.what)
                 raise
+            else:
+                self._confirm(number, step)
+                return
 
-    def _commit(self, number: int, segment: Segment) -> None:
+    def _commit(self, number: int, segment: Segment) -> int:
         started = time.perf_counter()
-        self.at = None
+        self.at, self.doing = None, "counting what the rollback destroys"
         with self.connection.cursor() as cursor:
             cursor.execute("BEGIN")
             if self.guard and self.direction == "rollback":
                 self._limit(cursor, self._ladder())
                 self.began = time.perf_counter()
-                with self.watch.running():
+                with self.watch.running(self.doing):
                     self.guard(self.connection)
             for statement in segment.statements:
                 self._execute(cursor, statement, local=True)
             self._limit(cursor, self._ladder())  # deferred constraints are checked at COMMIT
             cursor.execute(sql_text("migration/deploy/own_role.sql"))
             step = self._step(number, "done", ms=(time.perf_counter() - started) * 1000)
-            self.at = None
-            with self.watch.running():
+            self.at, self.doing = None, "COMMIT"
+            with self.watch.running(self.doing):
                 cursor.execute("COMMIT")
+        return step
+
+    def _confirm(self, number: int, step: int) -> None:
+        """Read back that a segment is committed. An error in here must never run the segment again."""
         with self._as_connected():
             if not versions.was_added(self.connection, step):
                 raise DeployFailed(
@@ -381,8 +353,9 @@ class _Deployment:
                     return
         except psycopg2.Error as error:
             if self.connection.closed:
-                raise _Lost(statement, error) from error
-            raise self._failure(number, error) from error
+                raise
+            # It stays "started": the next run looks whether it is done before it runs it again.
+            raise self._failure(number, error, in_doubt=not care.repeatable, recorded=True) from error
 
     def _was_done(self, number: int, statement: Statement, care: Alone) -> bool:
         """Find out how a statement ended that an earlier run had begun; True when it is done."""
@@ -405,22 +378,22 @@ class _Deployment:
         """One attempt; False when it got no lock and shall try again."""
         self._limit_session(self._left_ms() if care.patient else self._ladder())
         self.repaired += drop_leftovers(self.connection, care)
-        if care.patient:
+        if care.waits_for_snapshots:
             self._name_old_snapshots(statement)
         started = time.perf_counter()
         self._own_step(number, "started")
         try:
             with self.connection.cursor() as cursor:
-                self._execute(cursor, statement, local=False, patient=care.patient)
+                self._execute(cursor, statement, local=False)
         except psycopg2.Error as error:
             if self.connection.closed:
                 raise
             left = self._left_behind(care)
             if care.repeatable:  # of another one, nobody knows what it did: it stays "started"
-                self._own_step(number, "failed", detail=" ".join([_message(error), left]).strip())
+                self._own_step(number, "failed", detail=" ".join([message_of(error), left]).strip())
             if not (care.repeatable and self._try_again(error, attempt)):
-                raise self._failure(number, error, left, not care.repeatable) from error
-            self._pause(error, attempt)
+                raise self._failure(number, error, left, in_doubt=not care.repeatable, recorded=True) from error
+            self._pause(attempt)
             return False
         if not care.holds(self.connection):
             raise DeployFailed(
@@ -449,15 +422,15 @@ class _Deployment:
 
     # --- a statement ---
 
-    def _execute(self, cursor: Any, statement: Statement, *, local: bool, patient: bool = False) -> None:
+    def _execute(self, cursor: Any, statement: Statement, *, local: bool) -> None:
         self.at = statement
         if local:
             self._limit(cursor, self._ladder())
         self.began = time.perf_counter()
-        with self.watch.running(news=patient):
+        with self.watch.running(f"line {statement.line} ({statement.kind})"):
             cursor.execute(statement.text)
         took = (time.perf_counter() - self.began) * 1000
-        self.executed.append(Executed(statement.line, statement.kind, _head(statement.text), took, None))
+        self.executed.append(Executed(statement.line, statement.kind, head_of(statement.text), took, None))
 
     def _limit(self, cursor: Any, lock_ms: int) -> None:
         cursor.execute(
@@ -505,7 +478,7 @@ class _Deployment:
         try:
             self._own_step(number, "failed", detail=detail)
         except psycopg2.Error as error:
-            log.warning("the failure could not be recorded in the version ledger: %s", _message(error))
+            log.warning("the failure could not be recorded in the version ledger: %s", message_of(error))
 
     def _read_back_all(self) -> None:
         with self._as_connected():
@@ -529,7 +502,7 @@ class _Deployment:
         self.waits.append(
             LockWait(
                 line=at.line if at else 0,
-                kind=at.kind if at else "",
+                kind=at.kind if at else self.doing,
                 attempt=attempt,
                 waited_ms=(time.perf_counter() - self.began) * 1000,
                 sqlstate=code,
@@ -538,10 +511,10 @@ class _Deployment:
         )
         return attempt < self.policy.lock_attempts and self._left_ms() > 1
 
-    def _pause(self, error: psycopg2.Error, attempt: int) -> None:
+    def _pause(self, attempt: int) -> None:
         """Let the application catch up before it is kept waiting again: full jitter under a growing limit."""
         wait = self.waits[-1]
-        limit = self.policy.lock_timeout_ms / 1000 * min(2**attempt, _LONGEST_PAUSE)
+        limit = min(self.policy.lock_timeout_ms / 1000 * 2**attempt, _LONGEST_PAUSE_SECONDS)
         pause = min(random.uniform(0, limit), max(self.deadline - time.monotonic(), 0))
         log.warning(
             "line %s (%s) got no lock at attempt %s of %s (SQLSTATE %s); %s; again in %s",
@@ -550,32 +523,50 @@ class _Deployment:
             attempt,
             self.policy.lock_attempts,
             wait.sqlstate,
-            _blamed(wait),
+            blamed(wait),
             units.duration(pause),
         )
         time.sleep(pause)
 
-    def _failure(self, number: int, error: psycopg2.Error, left: str = "", in_doubt: bool = False) -> DeployFailed:
+    def _failure(
+        self, number: int, error: psycopg2.Error, left: str = "", *, in_doubt: bool = False, recorded: bool = False
+    ) -> DeployFailed:
         code = error.pgcode or ""
-        line, kind = (self.at.line, self.at.kind) if self.at else (0, "COMMIT")
+        line, kind = (self.at.line, self.at.kind) if self.at else (0, self.doing)
         over = code == _CANCELLED and self._left_ms() <= _TICK_MS
-        words = f"SQLSTATE {code}: {_message(error)}"
+        words = f"SQLSTATE {code}: {message_of(error)}"
         if over:
             words = f"its budget of {units.duration(self.budget_seconds)} is used up"
         if code in _AGAIN and self.waits:
-            words += f", {len(self.waits)} times; {_blamed(self.waits[-1])}"
+            words += f", {len(self.waits)} times; {blamed(self.waits[-1])}"
         what = f"{self.migration.label} ({self.direction}) stopped at line {line} ({kind}): {words}. {left}".strip(". ")
         failed = DeployFailed(
             f"{what}. {self._standing(number, in_doubt)}",
             where=f"{self.script.name}:{line}, {self.dsn.where}",
-            remedy=_remedy(code, over, left, in_doubt),
+            remedy=self._remedy(code, over, left, in_doubt),
             committed=number,
             sqlstate=code,
             retry=code in _AGAIN,
         )
-        if not in_doubt and not left:
+        if not recorded:
             self._record_failure(number, words)
         return failed
+
+    def _remedy(self, code: str, over: bool, left: str, in_doubt: bool) -> str:
+        if over:
+            return "Find out in the rehearsal what takes so long, or raise migrations.budget_seconds; then run it again"
+        if code == _LOCK_TIMEOUT:
+            ask = "Ask those sessions to finish, or end them (SELECT pg_terminate_backend(pid)), then run this again"
+            if self.waits and any(one.is_autovacuum for one in self.waits[-1].blockers):
+                ask += "; autovacuum gives way by itself only to a lock_timeout_ms above deadlock_timeout"
+            return ask
+        if code == _CANCELLED:
+            return "Somebody cancelled it; ask why before you run this again"
+        if in_doubt:
+            return "Look how far it came before anything else; the next run will refuse until that is settled"
+        if left:
+            return "Mend the cause and run this again: it drops the invalid index and builds it anew"
+        return "Mend the cause; if the file has to change, validate it again. What is committed can be rolled back"
 
     def _standing(self, number: int, in_doubt: bool) -> str:
         segments = len(self.script.segments)
@@ -585,19 +576,19 @@ class _Deployment:
     def _refuse_over_budget(self, number: int) -> None:
         if self._left_ms() > 1:
             return
-        blamed = f"; {_blamed(self.waits[-1])}" if self.waits else ""
+        held = f"; {blamed(self.waits[-1])}" if self.waits else ""
         raise DeployFailed(
             f"{self.migration.label} ({self.direction}): its budget of {units.duration(self.budget_seconds)} is used up"
-            f"{blamed}. {self._standing(number, False)}",
+            f"{held}. {self._standing(number, False)}",
             where=f"{self.script.name}, {self.dsn.where}",
-            remedy=_remedy("", True, "", False),
+            remedy=self._remedy("", True, "", False),
             committed=number,
         )
 
     def _after_loss(self, lost: _Lost) -> None:
         """Find out what was committed: in the ledger, once the server has ended the old session and freed its lock."""
-        message = _message(lost.error)
-        at = f"line {lost.statement.line} ({lost.statement.kind})" if lost.statement else "COMMIT"
+        message = message_of(lost.error)
+        at = f"line {lost.statement.line} ({lost.statement.kind})" if lost.statement else self.doing or "its beginning"
         log.warning("the connection was lost near %s: %s; reading back what is committed", at, message)
         start = self._read_back_after_loss(message)
         self.committed = start.segment
@@ -645,40 +636,3 @@ class _Deployment:
     def _note(self, text: str) -> None:
         log.warning("%s: %s", self.migration.label, text)
         self.notes.append(text)
-
-
-def _blamed(wait: LockWait) -> str:
-    if not wait.blockers:
-        return "nobody was seen holding it"
-    return f"blocked by {'; '.join(map(str, wait.blockers))}"
-
-
-def _remedy(code: str, over: bool, left: str, in_doubt: bool) -> str:
-    if over:
-        return "Find out in the rehearsal what takes so long, or raise migrations.budget_seconds; then run this again"
-    if code == _LOCK_TIMEOUT:
-        return (
-            "Ask those sessions to finish, or end them (SELECT pg_terminate_backend(pid)), then run this again. "
-            "(Autovacuum gives way only when lock_timeout_ms is above deadlock_timeout)"
-        )
-    if code == _CANCELLED:
-        return "Somebody cancelled it; ask why before you run this again"
-    if in_doubt:
-        return "Look how far it came before anything else; the next run will refuse until that is settled"
-    if left:
-        return "Mend the cause and run this again: it drops the invalid index and builds it anew"
-    return "Mend the cause; if the file has to change, validate it again. What is committed can be rolled back"
-
-
-def _message(error: psycopg2.Error) -> str:
-    primary = error.diag.message_primary if error.diag else None
-    detail = error.diag.message_detail if error.diag else None
-    return " ".join(" ".join(filter(None, (primary, detail))).split()) or " ".join(str(error).split()) or "no answer"
-
-
-def _head(text: str) -> str:
-    """A statement in one line, without the comments before it."""
-    lines = text.strip().splitlines()
-    while lines and (not lines[0].strip() or lines[0].lstrip().startswith("--")):
-        lines.pop(0)
-    return " ".join(" ".join(lines).split())[:120]

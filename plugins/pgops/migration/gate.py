@@ -9,7 +9,7 @@ error; a file may allow itself a rule with a comment, which is then reported:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pgops.fleet.migrations import MigrationPolicy
@@ -38,13 +38,16 @@ class _File:
     both: bool
 
 
-def check(migrations: Sequence[Migration], policy: MigrationPolicy, server_version: int) -> list[Finding]:
+def check(
+    migrations: Sequence[Migration], policy: MigrationPolicy, server_version: int, known: Collection[str] = ()
+) -> list[Finding]:
     """Everything that is to be said about the migrations, in their order; an error refuses its migration.
 
     Args:
         migrations: any number of them; squawk is started once.
         policy: the levels of the rules.
         server_version: as the server's server_version_num, such as 150018.
+        known: rules of other checks, which the policy may name too.
 
     Raises:
         Refused: the policy names a rule that does not exist, or squawk is not installed.
@@ -61,7 +64,7 @@ def check(migrations: Sequence[Migration], policy: MigrationPolicy, server_versi
             except Unreadable as error:
                 findings.append(Finding(error.rule, "error", error.name, error.line, f"{error.what}.", error.remedy))
         findings += _missing_rollback(migration, policy)
-    findings += _judged(files, _hits(files, policy, server_version), policy)
+    findings += _judged(files, _hits(files, _of_squawk(policy, known), server_version), policy)
     order = {source.name: place for place, source in enumerate(_sources(migrations))}
     return sorted(findings, key=lambda finding: (order.get(finding.where, -1), finding.line, finding.rule))
 
@@ -94,9 +97,13 @@ def _allowed(source: Source) -> dict[str, int]:
     return found
 
 
-def _hits(files: Sequence[_File], policy: MigrationPolicy, server_version: int) -> list[list[rules.Hit]]:
+def _of_squawk(policy: MigrationPolicy, known: Collection[str]) -> dict[str, str]:
+    """The levels of the rules that must be squawk's, since they are nobody else's."""
+    return {rule: level for rule, level in policy.rules.items() if rule not in rules.LEVELS and rule not in known}
+
+
+def _hits(files: Sequence[_File], of_squawk: Mapping[str, str], server_version: int) -> list[list[rules.Hit]]:
     """What is found in each file, of squawk and of our own rules."""
-    of_squawk = {rule: level for rule, level in policy.rules.items() if rule not in rules.LEVELS}
     found = [_own(file) for file in files]
     unread: set[int] = set()
     for remark in squawk.remarks([file.parsed.script for file in files], server_version, of_squawk):
@@ -153,9 +160,9 @@ def _judged(files: Sequence[_File], hits: list[list[rules.Hit]], policy: Migrati
             if count:
                 message = f"A comment allows {rule}, which is there {count} time{'s' if count > 1 else ''}."
                 yield Finding("allowed", "warning", file.source.name, line, message, "Nothing, if it is meant")
-            elif not file.both:
+            elif not file.both and (level := _level("unused-allow", file.direction, policy)):
                 message = f"A comment allows {rule}, which is not there."
-                yield Finding("unused-allow", "warning", file.source.name, line, message, "Remove the comment")
+                yield Finding("unused-allow", level, file.source.name, line, message, "Remove the comment")
 
 
 def _missing_rollback(migration: Migration, policy: MigrationPolicy) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""A second session beside the deploying one: it sees whom that waits for, and ends it when its budget is used up."""
+"""A second session beside the deploying one: it sees whom that waits for, while it waits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from types import TracebackType
 from typing import Any
 
@@ -26,7 +25,6 @@ log = logging.getLogger(__name__)
 
 APPLICATION = "pgops.deploy.watch"
 _QUERY_HEAD = 100
-_GRACE_SECONDS = 2.0
 _NEWS_SECONDS = 10.0
 
 
@@ -70,21 +68,17 @@ class LockWatch:
 
     Args:
         dsn: the database.
-        pid, backend_start: the session that is watched; nothing else is ever cancelled.
+        pid: the session that is watched.
         every: seconds between two looks while a statement runs.
-        deadline: on time.monotonic(); then the statement is cancelled, and soon after its session ended. A file can
-            switch off its own statement_timeout, and a DO block can catch its own cancel.
     """
 
-    def __init__(self, dsn: Dsn, pid: int, backend_start: datetime, every: float, deadline: float) -> None:
-        self._dsn, self._every, self._deadline = dsn, every, deadline
-        self._backend = {"pid": pid, "backend_start": backend_start}
+    def __init__(self, dsn: Dsn, pid: int, every: float) -> None:
+        self._dsn, self._pid, self._every = dsn, pid, every
         self._lock = threading.Lock()
         self._seen: dict[int, Blocker] = {}
         self._running = threading.Event()
-        self._news = False
+        self._what, self._since = "", 0.0
         self._over = False
-        self._struck = 0
         self._thread = threading.Thread(target=self._watch, name=f"lockwatch-{pid}", daemon=True)
         self._stack = contextlib.ExitStack()
         self._connection: Connection | None = None
@@ -99,15 +93,15 @@ class LockWatch:
     ) -> None:
         self._over = True
         self._running.set()
-        self._thread.join()  # so that it strikes nothing that comes afterwards
+        self._thread.join()
         self._stack.close()
 
     @contextmanager
-    def running(self, *, news: bool = False) -> Iterator[None]:
-        """While a statement runs; `news` logs whom it waits for and how far it is, for one that may take long."""
+    def running(self, what: str) -> Iterator[None]:
+        """While a statement runs; of one that takes long it is logged how far it is and whom it waits for."""
         with self._lock:
             self._seen = {}
-        self._news = news
+        self._what, self._since = what, time.monotonic()
         self._running.set()
         try:
             yield
@@ -135,10 +129,9 @@ class LockWatch:
                 continue
             try:
                 self._look()
-                if self._news and time.monotonic() - told >= _NEWS_SECONDS:
+                if time.monotonic() - max(told, self._since) >= _NEWS_SECONDS:
                     told = time.monotonic()
                     self._tell()
-                self._strike()
             except psycopg2.Error as error:
                 log.warning("the session that watches the locks was lost: %s", error)
                 self._stack.close()
@@ -151,27 +144,16 @@ class LockWatch:
             self._seen |= {one.pid: one for one in found}
 
     def _tell(self) -> None:
-        for one in self._ask("migration/deploy/index_progress.sql"):
-            log.info("%s", _progress(one))
-        for waited_for in self.blockers():
-            log.info("waiting for %s", waited_for)
-
-    def _strike(self) -> None:
-        late = time.monotonic() - self._deadline
-        if late >= 0 and self._struck == 0:
-            self._struck = 1
-            log.warning("the budget is used up: cancelling pid %s", self._backend["pid"])
-            self._ask("migration/deploy/cancel.sql")
-        elif late >= _GRACE_SECONDS and self._struck == 1:
-            self._struck = 2
-            log.warning("pid %s does not obey: ending its session", self._backend["pid"])
-            self._ask("migration/deploy/terminate.sql")
+        news = [_progress(one) for one in self._ask("migration/deploy/index_progress.sql")]
+        news += [f"waiting for {one}" for one in self.blockers()]
+        took = units.duration(time.monotonic() - self._since)
+        log.info("%s has been running for %s%s", self._what, took, "".join(f"; {one}" for one in news))
 
     def _ask(self, name: str) -> list[dict[str, Any]]:
         if self._connection is None:
             return []
         with self._connection.cursor(cursor_factory=RealDictCursor) as cursor:
-            cursor.execute(sql_text(name), self._backend)
+            cursor.execute(sql_text(name), {"pid": self._pid})
             return [dict(row) for row in cursor.fetchall()]
 
 

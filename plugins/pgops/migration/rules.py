@@ -56,8 +56,12 @@ LEVELS: dict[str, Level] = {
     "foreign-key-locks-parent": "warning",
     "trigger-on-existing-table": "warning",
     "session-setting": "warning",
+    # Of the gate itself.
+    "unread-by-squawk": "warning",
+    "unused-allow": "warning",
 }
 
+_CHANGES = (ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt)
 Table = tuple[str, str]
 Columns = tuple[str, ...]
 
@@ -77,6 +81,7 @@ class _Index:
     table: Table
     columns: Columns
     unique: bool
+    worth: int
     line: int
     label: str
 
@@ -146,8 +151,8 @@ class Look:
     def changes(self, position: int) -> list[Any]:
         """The INSERT, UPDATE and DELETE that a statement runs, those inside a DO block included."""
         node = self.nodes[position]
-        if isinstance(node, (ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.SelectStmt)):
-            return [one for one in walk(node) if isinstance(one, (ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt))]
+        if isinstance(node, (*_CHANGES, ast.SelectStmt)):
+            return _changes_of(node)
         body = self.block(position)
         return [] if body is None else _changes_in(body)
 
@@ -159,7 +164,7 @@ def hits(parsed: Parsed, direction: Direction, up: Parsed | None = None) -> list
     """What the rules find in one direction of a migration; `up` is what a rollback takes back."""
     look = Look(parsed, Look(up).created if up else frozenset())
     rules: Sequence[Rule] = BOTH + (ONLY_APPLY if direction == "apply" else ())
-    return [hit for rule in rules for hit in rule(look)]
+    return list(dict.fromkeys(hit for rule in rules for hit in rule(look)))
 
 
 def destructive_statements(parsed: Parsed) -> list[tuple[str, int]]:
@@ -215,6 +220,7 @@ def _backfill_under_lock(look: Look) -> Iterator[Hit]:
                     f"since line {since}",
                     "Change the rows in a migration of its own, before or after (batched_backfill)",
                 )
+                break
             for table in _locked_exclusively(node):
                 if table not in look.created:
                     locked.setdefault(table, line)
@@ -327,18 +333,19 @@ def _whole_table_commands(look: Look) -> Iterator[Hit]:
 
 def _several_exclusive_locks(look: Look) -> Iterator[Hit]:
     for transaction in look.transactions():
-        tables: list[Table] = []
+        tables: dict[Table, int] = {}
         for _, node, line in transaction:
-            new = [one for one in _locked_exclusively(node) if one not in look.created and one not in tables]
-            if new and tables:
-                yield Hit(
-                    "several-exclusive-locks",
-                    line,
-                    f"One transaction locks {', '.join(_shown(one) for one in (*tables, *new))} against everybody: "
-                    "the first stays locked while it waits for the next, and may deadlock with the application",
-                    "One table a migration",
-                )
-            tables += new
+            for table in _locked_exclusively(node):
+                if table not in look.created:
+                    tables.setdefault(table, line)
+        if len(tables) > 1:
+            yield Hit(
+                "several-exclusive-locks",
+                list(tables.values())[1],
+                f"One transaction locks {', '.join(map(_shown, tables))} against everybody: "
+                "the first stays locked while it waits for the next, and may deadlock with the application",
+                "One table a migration",
+            )
 
 
 def _attach_without_check(look: Look) -> Iterator[Hit]:
@@ -419,11 +426,11 @@ def _superfluous_indexes(look: Look) -> Iterator[Hit]:
         for earlier, other in enumerate(look.indexes):
             if one is other or one.table != other.table:
                 continue
-            if one.columns == other.columns and _less_useful(one, other, position > earlier):
+            if one.columns == other.columns and (one.worth, earlier) < (other.worth, position):
                 yield Hit(
                     "duplicate-index",
                     one.line,
-                    f"{one.label} has the columns of {other.label}: every write pays for both, no query needs both",
+                    f"{_capital(one.label)} has the columns of {other.label}: every write pays for both",
                     f"Leave out {one.label}",
                 )
                 break
@@ -431,14 +438,10 @@ def _superfluous_indexes(look: Look) -> Iterator[Hit]:
                 yield Hit(
                     "prefix-index",
                     one.line,
-                    f"{one.label} is the beginning of {other.label}, which can do its work",
+                    f"{_capital(one.label)} is the beginning of {other.label}, which can do its work",
                     f"Leave out {one.label} unless it is much smaller",
                 )
                 break
-
-
-def _less_useful(one: _Index, other: _Index, later: bool) -> bool:
-    return later if one.unique == other.unique else not one.unique
 
 
 def _starts(columns: Columns, beginning: Columns) -> bool:
@@ -592,6 +595,10 @@ def _table(relation: Any) -> Table:
     return (relation.schemaname or "", relation.relname)
 
 
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def _shown(table: Table) -> str:
     return ".".join(part for part in table if part)
 
@@ -646,25 +653,26 @@ def _changes_in(body: Any) -> list[Any]:
             trees = pglast.parse_sql(contents["sqlstmt"]["PLpgSQL_expr"]["query"])
         except (ParseError, KeyError):  # SELECT ... INTO a variable
             continue
-        found += [
-            one
-            for tree in trees
-            for one in walk(tree.stmt)
-            if isinstance(one, (ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt))
-        ]
+        found += [change for tree in trees for change in _changes_of(tree.stmt)]
     return found
 
 
+def _changes_of(node: Any) -> list[Any]:
+    """A statement if it changes rows, and those in its WITH: the only other place where they can stand."""
+    with_clause = getattr(node, "withClause", None)
+    inner = [cte.ctequery for cte in with_clause.ctes] if with_clause else []
+    return [one for one in (node, *inner) if isinstance(one, _CHANGES)]
+
+
 def _made_not_null(node: Any) -> Iterator[str]:
+    """Columns that must not be null from now on, whatever the rows that are there hold: NOT VALID."""
     for command in node.cmds:
-        if command.subtype == AlterTableType.AT_SetNotNull:
-            yield command.name
-        elif command.subtype == AlterTableType.AT_AddConstraint:
-            constraint = command.def_
-            if constraint.contype == ConstrType.CONSTR_CHECK:
-                yield from _columns_not_null(constraint.raw_expr)
-            elif constraint.contype == ConstrType.CONSTR_NOTNULL:
-                yield from (key.sval for key in constraint.keys or ())
+        if command.subtype != AlterTableType.AT_AddConstraint or not command.def_.skip_validation:
+            continue
+        if command.def_.contype == ConstrType.CONSTR_CHECK:
+            yield from _columns_not_null(command.def_.raw_expr)
+        elif command.def_.contype == ConstrType.CONSTR_NOTNULL:
+            yield from (key.sval for key in command.def_.keys or ())
 
 
 def _columns_not_null(expression: Any) -> Iterator[str]:
@@ -727,17 +735,20 @@ def _foreign_keys(look: Look) -> Iterator[_ForeignKey]:
 
 def _indexes(look: Look) -> Iterator[_Index]:
     for relation, constraint, columns, line, _, _ in _constraints(look):
-        kind = {ConstrType.CONSTR_PRIMARY: "the primary key", ConstrType.CONSTR_UNIQUE: "the unique constraint"}.get(
-            constraint.contype
-        )
-        if kind and columns and not constraint.including:
+        kinds = {
+            ConstrType.CONSTR_PRIMARY: ("the primary key", 3),
+            ConstrType.CONSTR_UNIQUE: ("the unique constraint", 2),
+        }
+        if constraint.contype in kinds and columns and not constraint.including:
+            kind, worth = kinds[constraint.contype]
             name = f" {constraint.conname}" if constraint.conname else ""
-            yield _Index(_table(relation), columns, True, line, f"{kind}{name} ({', '.join(columns)})")
+            yield _Index(_table(relation), columns, True, worth, line, f"{kind}{name} ({', '.join(columns)})")
     for node, line in look:
         if isinstance(node, ast.IndexStmt) and _plain(node):
             columns = tuple(element.name for element in node.indexParams)
             label = f"the index {node.idxname or ''} ({', '.join(columns)})".replace("  ", " ")
-            yield _Index(_table(node.relation), columns, bool(node.unique), line, label)
+            unique = bool(node.unique)
+            yield _Index(_table(node.relation), columns, unique, int(unique), line, label)
 
 
 def _plain(index: Any) -> bool:

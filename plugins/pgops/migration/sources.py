@@ -6,7 +6,8 @@ Three ways of naming a pair are understood, and may be mixed:
     001_add_phone.up.sql     001_add_phone.down.sql
     001_add_phone/up.sql     001_add_phone/down.sql
 
-A version is a number, or several with dots (1.2; Flyway's 1_2 is the same). Other files than *.sql are left alone.
+A version is a number, or several with dots (1.2; Flyway's 1_2 is the same; folders may have 2026-02-15-120000).
+Other files than *.sql are left alone.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _FILE_NAMES = (
     re.compile(r"(?P<down>U)(?P<version>\d+(?:[._]\d+)*)__(?P<name>.+)\.sql"),
     re.compile(r"(?P<version>\d+(?:\.\d+)*)_(?P<name>.+)\.(?:up|(?P<down>down))\.sql"),
 )
-_FOLDER_NAME = re.compile(r"(?P<version>\d+(?:\.\d+)*)_(?P<name>.+)")
+_FOLDER_NAME = re.compile(r"(?P<version>\d+(?:[.-]\d+)*)_(?P<name>.+)")
 _NAMED = 20
 
 Key = tuple[int, ...]
@@ -43,7 +44,7 @@ class _File:
     @property
     def key(self) -> Key:
         """Versions in their order: 2 before 10, and 1.0 is 1."""
-        numbers = [int(number) for number in re.split("[._]", self.version)]
+        numbers = [int(number) for number in re.split("[._-]", self.version)]
         while len(numbers) > 1 and numbers[-1] == 0:
             numbers.pop()
         return tuple(numbers)

@@ -109,13 +109,14 @@ def split(text: str) -> list[str]:
 
 def walk(value: Any) -> Iterator[Any]:
     """Every node of a syntax tree, itself first."""
-    if isinstance(value, ast.Node):
-        yield value
-        for member in value:
-            yield from walk(getattr(value, member))
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from walk(item)
+    left = [value]
+    while left:  # no recursion: expressions can be nested deeply
+        one = left.pop()
+        if isinstance(one, ast.Node):
+            yield one
+            left += [getattr(one, member) for member in one]
+        elif isinstance(one, tuple):
+            left += one
 
 
 def inside(body: Any) -> Iterator[tuple[str, dict[str, Any]]]:

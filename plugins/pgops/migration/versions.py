@@ -106,37 +106,44 @@ def applied(dsn: Dsn) -> dict[str, AppliedVersion]:
 
 
 def ensure(connection: Connection) -> None:
-    """Make the ledger where there is none. Call it as the only deployment there is."""
+    """Make the ledger where there is none. Call it as the only deployment there is.
+
+    Raises:
+        Refused: this role may not.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(sql_text("migration/versions/exists.sql"))
-        if cursor.fetchone() == (True,):
-            return
-        for attempt in range(3):
-            try:
-                cursor.execute("BEGIN")
-                cursor.execute(sql_text("migration/versions/create.sql"))
-                cursor.execute("COMMIT")
+        for _ in range(3):
+            has_schema, has_ledger = _exists(connection)
+            if has_ledger:
                 return
+            try:
+                cursor.execute(sql_text(f"migration/versions/{'create' if has_schema else 'create_schema'}.sql"))
             except psycopg2.errors.InsufficientPrivilege as error:
-                cursor.execute("ROLLBACK")
-                role = connection.info.user
+                info = connection.info
                 raise Refused(
-                    f"{role} may not make the schema pgops, which keeps what was applied: {error.diag.message_primary}",
-                    where=f"{connection.info.host}:{connection.info.port}/{connection.info.dbname}",
-                    remedy=f'As the database\'s owner: CREATE SCHEMA pgops AUTHORIZATION "{role}"',
+                    f"{info.user} may not make pgops.schema_steps, which keeps what was applied: "
+                    f"{error.diag.message_primary}",
+                    where=f"{info.host}:{info.port}/{info.dbname}",
+                    remedy=f'As the database\'s owner: CREATE SCHEMA pgops AUTHORIZATION "{info.user}"',
                 ) from error
             except (psycopg2.errors.UniqueViolation, psycopg2.errors.DuplicateSchema):
-                cursor.execute("ROLLBACK")  # another workflow made the schema at the same instant
-                if attempt == 2:
-                    raise
+                continue  # another workflow made the schema at the same instant
+
+
+def _exists(connection: Connection) -> tuple[bool, bool]:
+    """Whether the schema is there, and the ledger in it."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql_text("migration/versions/exists.sql"))
+        found = cursor.fetchone()
+    assert found is not None
+    return bool(found[0]), bool(found[1])
 
 
 def steps(connection: Connection) -> list[Step]:
     """All rows of the ledger; none where there is no ledger."""
+    if not _exists(connection)[1]:
+        return []
     with connection.cursor(cursor_factory=RealDictCursor) as cursor:
-        cursor.execute(sql_text("migration/versions/exists.sql"))
-        if not next(iter((cursor.fetchone() or {}).values()), False):
-            return []
         cursor.execute(sql_text("migration/versions/steps.sql"))
         return [Step(**row) for row in cursor.fetchall()]
 

@@ -29,10 +29,12 @@ log = logging.getLogger(__name__)
 
 APPLICATION = "pgops.watch"
 INTERVAL = 5.0
+BASELINE_SECONDS = 60.0
 MEGABYTE = 1024 * 1024
 _WINDOW = 60.0
 _IN_A_ROW = 2
 _READS = 5
+_KEPT = 120
 _CALLS = 5
 # Those that take most of the server's time; the baseline travels from task to task.
 _MOST_QUERIES = 200
@@ -83,10 +85,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Watched:
-    """How the watch ended: `breach` names the figure, what was usual and the limit; None when all went well."""
+    """How the watch ended: `breach` names the figure, what was usual and the limit; None when all went well.
+
+    `looks` counts the samples; of a long watch only the newest are kept.
+    """
 
     breach: str | None
     seconds: float
+    looks: int
     samples: tuple[Sample, ...]
     notes: tuple[str, ...] = ()
 
@@ -108,7 +114,7 @@ class _Counters:
 def baseline(
     dsn: Dsn,
     tables: Sequence[str],
-    seconds: float,
+    seconds: float = BASELINE_SECONDS,
     *,
     interval: float = INTERVAL,
     on_progress: OnProgress | None = None,
@@ -120,7 +126,7 @@ def baseline(
         tables: that the migration touches, with their schemas; those that are not there yet are left out.
         seconds: how long.
         interval: between two looks.
-        on_progress: is given a line now and then.
+        on_progress: is given a line now and then; else they are logged.
     """
     progress = _Progress("baseline", seconds, on_progress)
     looks = [_look(dsn, tables)]
@@ -166,7 +172,7 @@ def watch(
         usual: what was usual before.
         limits: how long, and what counts as a breach.
         tables: that the migration touched, with their schemas.
-        on_progress: is given a line now and then.
+        on_progress: is given a line now and then; else they are logged.
         interval: between two samples.
     """
     started = time.monotonic()
@@ -192,7 +198,7 @@ def watch(
         elapsed = time.monotonic() - started
         if lasting or elapsed >= seconds:
             notes = tuple(dict.fromkeys(note for look in looks for note in look.notes))
-            return Watched("; ".join(lasting) or None, elapsed, tuple(samples), notes)
+            return Watched("; ".join(lasting) or None, elapsed, len(samples), tuple(samples[-_KEPT:]), notes)
         progress.tell("; ".join(sample.breaches) or "nothing beyond its limit")
         time.sleep(min(interval, max(seconds - elapsed, 0.01)))
 
@@ -389,6 +395,7 @@ class _Progress:
         percent = min(99, int(100 * elapsed / self._seconds)) if self._seconds else 99
         left = units.duration(max(self._seconds - elapsed, 0))
         line = f"{self._what}: {units.duration(elapsed)}, {percent} %, {left} left: {words}"
-        log.info("%s", line)
         if self._on_progress:
             self._on_progress(line)
+        else:
+            log.info("%s", line)

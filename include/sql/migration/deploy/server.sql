@@ -2,7 +2,4 @@
 --          asked for when it connected: another value means that a transaction pooler stands between.
 SELECT pg_is_in_recovery() AS in_recovery,
        current_setting('client_connection_check_interval') AS session_mark,
-       pid,
-       backend_start
-  FROM pg_stat_activity
- WHERE pid = pg_backend_pid()
+       pg_backend_pid() AS pid

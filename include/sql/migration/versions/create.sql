@@ -1,8 +1,6 @@
 -- Purpose: where a database keeps which migrations it has: one row for every step that was taken, never changed. It
 --          lies in the target, not in the ledger, because a step must commit together with what it did.
--- Note:    run in one transaction by the only deployment there is; other workflows may make the schema beside it.
--- Privileges: CREATE on the database, or the schema pgops made beforehand and owned by the deploying role.
-CREATE SCHEMA IF NOT EXISTS pgops;
+-- Privileges: CREATE on the schema pgops.
 CREATE TABLE IF NOT EXISTS pgops.schema_steps (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     version      text NOT NULL,
