@@ -67,7 +67,10 @@ def test_the_samples_migrations_pass_and_their_reports_are_kept(ready, copies):
     assert names == {"before.json", "after.json", "report.html", "report.json"} and len(kept) == 8
     page = next(data.decode() for key, data in kept.items() if key.endswith("report.html"))
     assert "PASSED" in page and "ShareRowExclusive public.users" in page
-    assert ready.ledger("select version, passed from pgops.validations order by version") == [("001", True), ("002", True)]
+    assert ready.ledger("select version, passed from pgops.validations order by version") == [
+        ("001", True),
+        ("002", True),
+    ]
     [message] = ready.messages()
     assert "2 migrations PASSED" in shown(message) and "about" in shown(message)
     assert databases(copies) == {"pgops_golden_app"}
