@@ -7,7 +7,7 @@ and stores what it found. A person approves with the report in front of them; a 
 | step | promise |
 |---|---|
 | `validation` | this very file (by checksum) passed its rehearsal, rollback included |
-| `backup`, `downtime`, `connections`, `lag` | there is a young proven backup; the estimate is under the limit; how it is now |
+| `backup`, `downtime`, `connections`, `lag` | a young proven backup; the estimate is under the limit; how it is now |
 | `tell_on_call` | the team knows |
 | `approve` | somebody who may has said yes; silence is a no |
 | `check_again` | the file is still the same, production is what was rehearsed on, nobody else deploys |
@@ -33,23 +33,25 @@ from airflow.sdk import DAG, Param, TriggerRule, chain
 
 from pgops.fleet import load_fleet
 from pgops.operators.alerting import on_failure
-from pgops.operators.deployment import (
-    ApproveOperator,
+from pgops.operators.deployment.approval import ApproveOperator
+from pgops.operators.deployment.checklist import (
     BackupEvidenceOperator,
     BaselineOperator,
     CheckAgainOperator,
     ConnectionsOperator,
-    DeploymentReportOperator,
-    DeployOperator,
-    DocumentOperator,
     DowntimeOperator,
     LagOperator,
+    TellOnCallOperator,
+    ValidationEvidenceOperator,
+)
+from pgops.operators.deployment.report import DeploymentReportOperator
+from pgops.operators.deployment.steps import (
+    DeployOperator,
+    DocumentOperator,
     MaintenanceOffOperator,
     MaintenanceOnOperator,
     RollBackOperator,
     SmokeTestsOperator,
-    TellOnCallOperator,
-    ValidationEvidenceOperator,
     VerifySchemaOperator,
     WatchOperator,
 )

@@ -11,10 +11,10 @@ from typing import Any
 import psycopg2
 
 from pgops.fleet.migrations import DeployPolicy
-from pgops.migration import deploy
+from pgops.migration.deployment import deploy
+from pgops.migration.deployment.versions import RunFacts
 from pgops.migration.model import Direction, Migration, Source
-from pgops.migration.statements import parse
-from pgops.migration.versions import RunFacts
+from pgops.migration.scripts.statements import parse
 from pgops.postgres import Dsn
 
 RUN = RunFacts("manual__1", "ann")

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pgops.fleet import MigrationPolicy
-from pgops.migration.gate import check
+from pgops.migration.gate.check import check
 from pgops.migration.model import Migration
-from pgops.migration.report import Judged
-from pgops.migration.validation import Bench, validate
+from pgops.migration.rehearsal.validation import Bench, validate
+from pgops.migration.verdict.report import Judged
 from pgops.postgres import Dsn
 from sandbox import sample
 from sandbox.postgres import PostgresServer

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pgops.migration import statements
 from pgops.migration.model import Script, Source
+from pgops.migration.scripts import statements
 
 # Before a statement: it commits by itself.
 ALONE = f"\n{statements.AUTOCOMMIT}\n"

@@ -33,8 +33,8 @@ from pgops.migration.copy import (
     read_settings,
 )
 from pgops.migration.documentation import schema_document
-from pgops.migration.proof import differences, take, values_at_risk
-from pgops.migration.review import review
+from pgops.migration.proof.compare import differences, take, values_at_risk
+from pgops.migration.proof.review import review
 from pgops.postgres import Dsn, connect
 from pgops.processes import ProgramFailed
 from sandbox.postgres import PostgresServer

@@ -14,11 +14,11 @@ import psycopg2.errors
 import pytest
 
 from pgops.errors import Refused
-from pgops.migration import deploy, losses, versions
-from pgops.migration.deploy import DeployFailed, HalfDone
-from pgops.migration.losses import CountedLoss, DestroysData, Loss
-from pgops.migration.sources import migrations_in
-from pgops.migration.statements import parse
+from pgops.migration.deployment import deploy, losses, versions
+from pgops.migration.deployment.deploy import DeployFailed, HalfDone
+from pgops.migration.deployment.losses import CountedLoss, DestroysData, Loss
+from pgops.migration.scripts.sources import migrations_in
+from pgops.migration.scripts.statements import parse
 from tests.migration.deployments import (
     RUN,
     Background,
@@ -176,7 +176,7 @@ def test_a_migration_over_its_budget_is_cut_off_and_leaves_nothing(database):
 
 
 def test_a_statement_that_ignores_its_timeouts_and_catches_its_cancel_loses_its_session(database, monkeypatch):
-    monkeypatch.setattr("pgops.migration.watchdog.GRACE_SECONDS", 0.3)
+    monkeypatch.setattr("pgops.migration.rehearsal.watchdog.GRACE_SECONDS", 0.3)
     text = """CREATE TABLE t ();
 DO $$ BEGIN
   COMMIT;
@@ -219,7 +219,7 @@ def test_an_index_waits_patiently_for_old_snapshots_and_names_them(database, mon
 
 
 def test_a_statement_that_takes_long_says_how_it_goes(database, monkeypatch, caplog):
-    monkeypatch.setattr("pgops.migration.lockwatch._NEWS_SECONDS", 0.05)
+    monkeypatch.setattr("pgops.migration.deployment.lockwatch._NEWS_SECONDS", 0.05)
     caplog.set_level("INFO")
     execute(database, "CREATE TABLE t (id int); CREATE TABLE other ()")
     with holding(database, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM other", "old-snapshot") as old:
@@ -319,8 +319,9 @@ def test_what_the_file_set_before_is_set_again_when_a_run_goes_on(database):
 
 KILLED = """
 import os, signal, sys
-from pgops.migration import deploy, versions
-from pgops.migration.statements import parse
+from pgops.migration.deployment import deploy
+from pgops.migration.deployment import versions
+from pgops.migration.scripts.statements import parse
 from tests.migration.deployments import RUN, migration, policy
 from pgops.postgres import Dsn
 

@@ -12,7 +12,7 @@ import pytest
 
 from pgops.catalog import DrillVerdict
 from pgops.fleet import Canary
-from pgops.migration import evidence
+from pgops.migration.deployment import evidence
 from pgops.postgres import DatabaseError, Dsn
 from sandbox.postgres import PostgresServer, Standby, free_port
 from tests.migration.deployments import execute, holding

@@ -9,9 +9,10 @@ import pytest
 
 from pgops.errors import Refused
 from pgops.fleet.migrations import MigrationPolicy
-from pgops.migration import gate, rules, squawk
+from pgops.migration.gate import check as gate
+from pgops.migration.gate import rules, squawk
 from pgops.migration.model import Finding, Migration, Source
-from pgops.migration.sources import migrations_in
+from pgops.migration.scripts.sources import migrations_in
 
 BAD = Path(__file__).parent / "bad"
 STATIC = migrations_in(BAD / "static")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pgops.migration.load import MOST_TABLES, Load, touched_tables
-from pgops.migration.recorder import run
+from pgops.migration.rehearsal.load import MOST_TABLES, Load, touched_tables
+from pgops.migration.rehearsal.recorder import run
 from pgops.postgres import Dsn, connect
 from tests import servers
 from tests.migration.scripts import ALONE, script

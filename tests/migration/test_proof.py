@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgops.migration.proof import (
+from pgops.migration.proof.compare import (
     count_values,
     differences,
     drift,
@@ -14,7 +14,7 @@ from pgops.migration.proof import (
     take,
     values_at_risk,
 )
-from pgops.migration.snapshot import Snapshot
+from pgops.migration.proof.snapshot import Snapshot
 from pgops.postgres import Dsn, connect
 
 SCHEMA = """

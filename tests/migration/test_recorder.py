@@ -10,7 +10,7 @@ import pytest
 
 from pgops.errors import Refused
 from pgops.migration.model import Ran, Script, Segment, Statement
-from pgops.migration.recorder import invalid_indexes, run
+from pgops.migration.rehearsal.recorder import invalid_indexes, run
 from pgops.postgres import Dsn, Limits, connect
 from sandbox.postgres import PostgresServer
 from tests import servers

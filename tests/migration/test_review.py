@@ -7,9 +7,9 @@ import pytest
 from pgops.fleet.migrations import MigrationPolicy
 from pgops.include import include_folder
 from pgops.migration.model import Finding
-from pgops.migration.proof import take
-from pgops.migration.review import RULES, review
-from pgops.migration.snapshot import Snapshot
+from pgops.migration.proof.compare import take
+from pgops.migration.proof.review import RULES, review
+from pgops.migration.proof.snapshot import Snapshot
 from pgops.postgres import Dsn, connect
 
 USERS = """

@@ -10,8 +10,8 @@ import pytest
 
 from pgops.errors import Refused
 from pgops.migration.model import Migration
-from pgops.migration.revisions import revisions_in
-from pgops.migration.statements import acknowledges_destruction, parse
+from pgops.migration.scripts.revisions import revisions_in
+from pgops.migration.scripts.statements import acknowledges_destruction, parse
 
 HEADER = """import sqlalchemy as sa
 from alembic import context, op
@@ -181,6 +181,8 @@ def test_a_folder_without_revisions_is_refused(tmp_path: Path) -> None:
 
 
 def test_alembic_is_imported_only_when_it_is_used() -> None:
-    code = "import sys, pgops.migration.revisions, pgops.migration.gate; sys.exit('alembic' in sys.modules)"
+    code = (
+        "import sys, pgops.migration.scripts.revisions, pgops.migration.gate.check; sys.exit('alembic' in sys.modules)"
+    )
     folder = str(Path(__file__).parents[2] / "plugins")
     subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": folder}, check=True)

@@ -13,11 +13,11 @@ import psycopg2
 import pytest
 
 from pgops.fleet.migrations import MigrationPolicy
-from pgops.migration import gate
+from pgops.migration.gate import check as gate
 from pgops.migration.model import Migration, Source
-from pgops.migration.revisions import revisions_in
-from pgops.migration.sources import migrations_in
-from pgops.migration.statements import parse
+from pgops.migration.scripts.revisions import revisions_in
+from pgops.migration.scripts.sources import migrations_in
+from pgops.migration.scripts.statements import parse
 from pgops.postgres import Dsn, client_program
 
 ROOT = Path(__file__).parents[2]

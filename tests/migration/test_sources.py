@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pgops.errors import Refused
-from pgops.migration.sources import chosen, migrations_in
+from pgops.migration.scripts.sources import chosen, migrations_in
 
 HOUSE = Path(__file__).parents[2] / "include" / "migrations"
 

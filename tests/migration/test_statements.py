@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 
 from pgops.migration.model import Source
-from pgops.migration.statements import Unreadable, acknowledges_destruction, parse
+from pgops.migration.scripts.statements import Unreadable, acknowledges_destruction, parse
 from pgops.postgres import Dsn
 
 

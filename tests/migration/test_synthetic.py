@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgops.migration.synthetic import shape, write_rows
+from pgops.migration.rehearsal.synthetic import shape, write_rows
 from pgops.postgres import Dsn, connect
 
 BEFORE = """

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from pgops.fleet import MigrationPolicy
-from pgops.migration.gate import check
+from pgops.migration.gate.check import check
 from pgops.migration.model import Migration, Source
-from pgops.migration.report import as_html, as_text
-from pgops.migration.sources import migrations_in
-from pgops.migration.validation import validate
+from pgops.migration.rehearsal.validation import validate
+from pgops.migration.scripts.sources import migrations_in
+from pgops.migration.verdict.report import as_html, as_text
 from tests.migration.rehearsals import Copies, expected_reason, sample_copies
 from tests.nights import execute
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from pgops.errors import Refused
-from pgops.migration import versions
-from pgops.migration.versions import Step, standings, start_of
+from pgops.migration.deployment import versions
+from pgops.migration.deployment.versions import Step, standings, start_of
 from pgops.postgres import connect
 from tests.migration.deployments import Background, execute, holding, migration, one, run, until
 

@@ -12,8 +12,8 @@ import psycopg2
 import pytest
 
 from pgops.fleet.migrations import Watch
-from pgops.migration import watch as watching
-from pgops.migration.watch import Baseline, Watched, baseline, watch
+from pgops.migration.deployment import watch as watching
+from pgops.migration.deployment.watch import Baseline, Watched, baseline, watch
 from pgops.postgres import Dsn, Limits
 from sandbox.postgres import PostgresServer, Standby, free_port
 from tests.migration.deployments import execute, holding, open_session

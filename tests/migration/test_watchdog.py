@@ -8,8 +8,8 @@ import time
 import psycopg2
 import pytest
 
-from pgops.migration.recorder import run
-from pgops.migration.watchdog import Deadline
+from pgops.migration.rehearsal.recorder import run
+from pgops.migration.rehearsal.watchdog import Deadline
 from pgops.postgres import Dsn, Limits, connect
 from tests import servers
 from tests.migration.scripts import ALONE, script

@@ -45,8 +45,9 @@ class StaticGateOperator(PgOpsOperator):
 
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return the chosen versions with their checksums, and all findings."""
-        from pgops.migration.gate import check
-        from pgops.migration.history import asked_for, migrations_of, on
+        from pgops.migration.gate.check import check
+        from pgops.migration.proof.review import RULES
+        from pgops.migration.scripts.history import asked_for, migrations_of, on
         from pgops.postgres import connect
 
         policy = resources.migration_policy(database)
@@ -55,7 +56,7 @@ class StaticGateOperator(PgOpsOperator):
         wanted = asked_for(migrations, context["params"]["version"], on(production, migrations, policy.baseline))
         with connect(production, "pgops.static_gate", readonly=True) as connection:
             server_version = connection.server_version
-        findings = check(wanted, policy, server_version)
+        findings = check(wanted, policy, server_version, known=RULES)
         for finding in findings:
             log.log(logging.ERROR if finding.level == "error" else logging.WARNING, "%s", finding)
         errors = sum(finding.level == "error" for finding in findings)
@@ -134,12 +135,12 @@ class RehearseOperator(PgOpsOperator):
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> list[dict[str, Any]]:
         """Return the verdicts."""
         from pgops.migration.copy import clone_name
-        from pgops.migration.history import beforehand, migrations_of, on
         from pgops.migration.model import Finding
-        from pgops.migration.records import correction_from, keep
-        from pgops.migration.rehearsal import relation_bytes
-        from pgops.migration.report import as_text
-        from pgops.migration.validation import Bench, validate
+        from pgops.migration.rehearsal.rehearse import relation_bytes
+        from pgops.migration.rehearsal.validation import Bench, validate
+        from pgops.migration.scripts.history import beforehand, migrations_of, on
+        from pgops.migration.verdict.records import correction_from, keep
+        from pgops.migration.verdict.report import as_text
 
         settings, policy = fleet.checked_settings(), resources.migration_policy(database)
         bucket, ledger = resources.bucket(settings), resources.ledger(settings)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from pgops.errors import Refused
 from pgops.fleet import MigrationPolicy
-from pgops.migration import recorder
 from pgops.migration.model import Finding, Migration
-from pgops.migration.rehearsal import Rehearsed, Scripts, rehearse
-from pgops.migration.report import Judged
-from pgops.migration.statements import parse
-from pgops.migration.verdict import Rehearsal, forecast, reasons
+from pgops.migration.rehearsal import recorder
+from pgops.migration.rehearsal.rehearse import Rehearsed, Scripts, rehearse
+from pgops.migration.scripts.statements import parse
+from pgops.migration.verdict.judge import Rehearsal, forecast, reasons
+from pgops.migration.verdict.report import Judged
 from pgops.postgres import Dsn
 
 log = logging.getLogger(__name__)

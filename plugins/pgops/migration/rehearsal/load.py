@@ -28,12 +28,12 @@ from psycopg2.extras import NamedTupleCursor
 from pgops.errors import PgOpsError
 from pgops.include import query, sql_text
 from pgops.migration.model import Script, Stall
-from pgops.migration.statements import walk
+from pgops.migration.scripts.statements import walk
 from pgops.postgres import Dsn, Limits, connect
 
 log = logging.getLogger(__name__)
 
-APPLICATION = "pgops.migration.load"
+APPLICATION = "pgops.migration.rehearsal.load"
 EVERY_SECONDS = 0.02
 # Each table costs two sessions of the server; beyond this many a rehearsal would measure its own load.
 MOST_TABLES = 10
@@ -52,7 +52,7 @@ def touched_tables(dsn: Dsn, script: Script) -> tuple[str, ...]:
         for parts in _named(node)
     }
     with connect(dsn, APPLICATION, readonly=True) as connection, connection.cursor() as cursor:
-        cursor.execute(sql_text("migration/touched_tables.sql"), {"names": sorted(names)})
+        cursor.execute(sql_text("migration/rehearsal/touched_tables.sql"), {"names": sorted(names)})
         return tuple(name for (name,) in cursor.fetchall())
 
 
@@ -143,11 +143,11 @@ class _Target:
     def statement(self, kind: Literal["read", "write"]) -> sql.Composable | None:
         """A read or write of one row by chance; None when the table cannot be written."""
         if kind == "read":
-            return query("migration/load_read.sql", table=self.table, condition=self._condition())
+            return query("migration/rehearsal/load_read.sql", table=self.table, condition=self._condition())
         if not self.writable or self.settable is None or not self.keys:
             return None
         column = sql.Identifier(self.settable)
-        return query("migration/load_write.sql", table=self.table, column=column, condition=self._condition())
+        return query("migration/rehearsal/load_write.sql", table=self.table, column=column, condition=self._condition())
 
     def _condition(self) -> sql.Composable:
         if not self.keys:
@@ -240,14 +240,19 @@ class _Canary:
 
     def _find(self, connection: Any) -> _Target | None:
         with connection.cursor(cursor_factory=NamedTupleCursor) as cursor:
-            cursor.execute(sql_text("migration/load_target.sql"), {"table": self.table})
+            cursor.execute(sql_text("migration/rehearsal/load_target.sql"), {"table": self.table})
             found = cursor.fetchone()
             if found is None:
                 return None
             table = sql.Identifier(found.schema, found.name)
             key = [sql.SQL("{}::text").format(sql.Identifier(column)) for column in found.key or ["ctid"]]
             cursor.execute(
-                query("migration/load_keys.sql", table=table, key=sql.SQL(", ").join(key), rows=sql.Literal(_KEYS))
+                query(
+                    "migration/rehearsal/load_keys.sql",
+                    table=table,
+                    key=sql.SQL(", ").join(key),
+                    rows=sql.Literal(_KEYS),
+                )
             )
             keys = tuple(tuple(row) for row in cursor.fetchall())
         return _Target(table, found.writable, tuple(found.key), found.settable, keys)
@@ -293,10 +298,10 @@ class _Holder:
     def _read(self, cursor: Any, table: str) -> None:
         cursor.execute("SAVEPOINT one")
         try:
-            cursor.execute(sql_text("migration/load_target.sql"), {"table": table})
+            cursor.execute(sql_text("migration/rehearsal/load_target.sql"), {"table": table})
             found = cursor.fetchone()
             if found is not None:
-                cursor.execute(query("migration/load_hold.sql", table=sql.Identifier(found[0], found[1])))
+                cursor.execute(query("migration/rehearsal/load_hold.sql", table=sql.Identifier(found[0], found[1])))
         except psycopg2.Error as error:
             log.warning("no open reader on %s: %s", table, error)
             cursor.execute("ROLLBACK TO SAVEPOINT one")

@@ -13,9 +13,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pgops.fleet.migrations import MigrationPolicy
-from pgops.migration import rules, squawk
+from pgops.migration.gate import rules, squawk
 from pgops.migration.model import Direction, Finding, Level, Migration, Source
-from pgops.migration.statements import Parsed, Unreadable, acknowledges_destruction, read
+from pgops.migration.scripts.statements import Parsed, Unreadable, acknowledges_destruction, read
 
 _ALLOWED = re.compile(r"^[ \t]*--[ \t]*(?:pgops:[ \t]*allow|squawk-ignore(?:-file)?)[ \t]+([a-z, \t-]+)", re.MULTILINE)
 

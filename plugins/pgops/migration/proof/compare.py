@@ -19,12 +19,12 @@ from psycopg2.extras import RealDictCursor
 from pgops.fingerprint import Table, dumped_tables, fingerprint_tables
 from pgops.include import query, sql_text
 from pgops.migration.model import Difference
-from pgops.migration.review import conditions
-from pgops.migration.snapshot import Snapshot, read_catalog
+from pgops.migration.proof.review import conditions
+from pgops.migration.proof.snapshot import Snapshot, read_catalog
 from pgops.postgres import Dsn, Limits, client_program, connect
 from pgops.processes import run
 
-APPLICATION = "pgops.migration.proof"
+APPLICATION = "pgops.migration.proof.compare"
 
 _LIMITS = Limits(statement=4 * 3600, lock=60, idle_in_transaction=0)
 _OWN_SCHEMA = "pgops"  # versions of migrations and the like: no part of what a migration is measured by

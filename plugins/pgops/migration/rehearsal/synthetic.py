@@ -22,7 +22,7 @@ from pgops.postgres import Dsn, Limits, connect
 
 log = logging.getLogger(__name__)
 
-APPLICATION = "pgops.migration.synthetic"
+APPLICATION = "pgops.migration.rehearsal.synthetic"
 _NUMBERS = ("int2", "int4", "int8", "float4", "float8", "numeric", "money", "oid")
 _STRINGS = ("text", "varchar", "bpchar", "name", "citext")
 
@@ -104,7 +104,7 @@ class _Table:
 
 
 def _tables(cursor: Any) -> list[_Table]:
-    cursor.execute(sql_text("migration/columns.sql"))
+    cursor.execute(sql_text("migration/rehearsal/columns.sql"))
     tables = []
     for (oid, name, schema, table, triggers, replica_triggers), rows in groupby(cursor.fetchall(), lambda row: row[:6]):
         columns = []
@@ -174,7 +174,7 @@ class _Writer:
         try:
             with self._savepoint():
                 self._cursor.execute(
-                    query("migration/some_rows.sql", table=table.identifier, rows=sql.Literal(self._rows))
+                    query("migration/rehearsal/some_rows.sql", table=table.identifier, rows=sql.Literal(self._rows))
                 )
                 places = self._cursor.fetchall()
         except psycopg2.Error as error:
@@ -202,7 +202,7 @@ class _Writer:
                 assignments = [sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in values.items()]
                 self._cursor.execute(
                     query(
-                        "migration/fill_row.sql",
+                        "migration/rehearsal/fill_row.sql",
                         table=table.identifier,
                         assignments=sql.SQL(", ").join(assignments),
                         partition=sql.Literal(place[0]),
@@ -254,7 +254,7 @@ class _Writer:
                 if values:
                     names = sql.SQL(", ").join(map(sql.Identifier, values))
                     row = sql.SQL("({}) VALUES ({})").format(names, sql.SQL(", ").join(values.values()))
-                self._cursor.execute(query("migration/insert_row.sql", table=table.identifier, values=row))
+                self._cursor.execute(query("migration/rehearsal/insert_row.sql", table=table.identifier, values=row))
         except (psycopg2.Error, _Impossible) as error:
             return error
         return None
@@ -280,7 +280,7 @@ class _Writer:
         for skip in (number - 1, 0):
             self._cursor.execute(
                 query(
-                    "migration/parent_key.sql",
+                    "migration/rehearsal/parent_key.sql",
                     table=columns[0].parent or sql.SQL(""),
                     columns=sql.SQL(", ").join(sql.SQL("{}::text").format(part) for part in parts),
                     not_null=sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(part) for part in parts),

@@ -82,7 +82,7 @@ def strongest(modes: Iterable[str]) -> str:
 
 def all_relations(cursor: Any) -> dict[int, Relation]:
     """Every relation of the users, by oid."""
-    cursor.execute(sql_text("migration/relations.sql"))
+    cursor.execute(sql_text("migration/rehearsal/relations.sql"))
     return {row[0]: Relation(*row) for row in cursor.fetchall()}
 
 
@@ -102,7 +102,7 @@ class Transaction:
 
     def effect(self, cursor: Any, kind: str, remaining_ms: int) -> Effect:
         """What changed since the last call; also limits the next statement to what is left of the budget."""
-        cursor.execute(sql_text("migration/observe.sql"), {"remaining_ms": remaining_ms})
+        cursor.execute(sql_text("migration/rehearsal/observe.sql"), {"remaining_ms": remaining_ms})
         locks: list[Lock] = []
         rewritten: list[Relation] = []
         scans: list[Scan] = []
@@ -187,7 +187,7 @@ class Sampler:
     def _sample(self) -> None:
         try:
             while not self._done.is_set():
-                self._cursor.execute(sql_text("migration/sample_locks.sql"), {"pid": self._pid})
+                self._cursor.execute(sql_text("migration/rehearsal/sample_locks.sql"), {"pid": self._pid})
                 now = time.perf_counter()
                 for oid, modes, name, live in self._cursor.fetchall():
                     self._note(oid, strongest(modes), name or self._name_before(oid), live, now)

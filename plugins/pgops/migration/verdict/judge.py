@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pgops import units
 from pgops.fleet import MigrationPolicy
 from pgops.migration.model import Difference, Executed, Finding, Lock, Migration, Ran, Stall
+from pgops.migration.scripts.statements import acknowledges_destruction
 
-_ACKNOWLEDGED = re.compile(r"^\s*--\s*rollback:\s*destructive acknowledged\b", re.IGNORECASE | re.MULTILINE)
 _NAMED = 5
 
 
@@ -66,7 +65,7 @@ class Forecast:
 
 def acknowledged(migration: Migration) -> bool:
     """Whether the rollback's file says that it knows what it destroys."""
-    return migration.down is not None and _ACKNOWLEDGED.search(migration.down.text) is not None
+    return migration.down is not None and acknowledges_destruction(migration.down)
 
 
 def reasons(rehearsal: Rehearsal, migration: Migration, policy: MigrationPolicy) -> tuple[str, ...]:

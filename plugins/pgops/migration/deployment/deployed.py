@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import psycopg2
 
 from pgops.errors import PgOpsError
-from pgops.migration.lockwatch import Blocker
+from pgops.migration.deployment.lockwatch import Blocker
 from pgops.migration.model import Direction, Executed
 
 

@@ -19,10 +19,10 @@ from psycopg2.extensions import TRANSACTION_STATUS_INTRANS
 from pgops import units
 from pgops.errors import Refused
 from pgops.include import sql_text
-from pgops.migration.effects import Effect, Sampler, Transaction, all_relations
 from pgops.migration.model import Direction, Executed, Failure, Ran, Script, Segment, Statement
-from pgops.migration.wal import WalMeter
-from pgops.migration.watchdog import Deadline
+from pgops.migration.rehearsal.effects import Effect, Sampler, Transaction, all_relations
+from pgops.migration.rehearsal.wal import WalMeter
+from pgops.migration.rehearsal.watchdog import Deadline
 from pgops.postgres import Dsn, Limits, connect
 
 APPLICATION = "pgops.migration"
@@ -112,7 +112,7 @@ def invalid_indexes(dsn: Dsn) -> list[str]:
 
 
 def _invalid_indexes(cursor: Any) -> list[str]:
-    cursor.execute(sql_text("migration/invalid_indexes.sql"))
+    cursor.execute(sql_text("migration/rehearsal/invalid_indexes.sql"))
     return [name for (name,) in cursor.fetchall()]
 
 
@@ -226,7 +226,7 @@ class _Recorder:
         )
 
     def _limits(self) -> tuple[int, int]:
-        self._cursor.execute(sql_text("migration/limits.sql"))
+        self._cursor.execute(sql_text("migration/rehearsal/limits.sql"))
         statement_ms, lock_ms, _flushed = self._cursor.fetchone()
         return statement_ms, lock_ms
 
@@ -278,7 +278,7 @@ class _Recorder:
         finally:
             if ours:
                 with suppress(psycopg2.Error):  # the session is lost, and its settings with it
-                    self._cursor.execute(sql_text("migration/forget_lock_timeout.sql"), {"ours": ours})
+                    self._cursor.execute(sql_text("migration/rehearsal/forget_lock_timeout.sql"), {"ours": ours})
 
     # --- both ---
 

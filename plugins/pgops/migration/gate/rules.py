@@ -25,7 +25,7 @@ from pglast.enums import (
 from pglast.parser import ParseError
 
 from pgops.migration.model import Direction, Level, Segment
-from pgops.migration.statements import Body, Parsed, inside, kind_of, walk
+from pgops.migration.scripts.statements import Body, Parsed, inside, kind_of, walk
 
 # What breaks, loses data or blocks the application is an error; the rest is advice.
 LEVELS: dict[str, Level] = {

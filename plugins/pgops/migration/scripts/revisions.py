@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pgops.errors import PgOpsError, Refused
 from pgops.migration.model import Migration, Source
-from pgops.migration.statements import AUTOCOMMIT, split
+from pgops.migration.scripts.statements import AUTOCOMMIT, split
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext

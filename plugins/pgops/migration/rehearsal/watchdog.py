@@ -38,7 +38,7 @@ class Deadline:
         self._seconds = seconds
         self._grace = grace
         with worker.cursor() as cursor:
-            cursor.execute(sql_text("migration/backend.sql"))
+            cursor.execute(sql_text("migration/rehearsal/backend.sql"))
             pid, backend_start = cursor.fetchone()
         self.pid: int = pid
         self._backend = {"pid": pid, "backend_start": backend_start}
@@ -80,10 +80,10 @@ class Deadline:
             return
         self._over.set()
         log.warning("the budget of %s s is used up: cancelling pid %s", self._seconds, self.pid)
-        self._ask("migration/cancel_backend.sql")
+        self._ask("migration/rehearsal/cancel_backend.sql")
         if not self._done.wait(self._grace):
             log.warning("pid %s still runs: ending its session", self.pid)
-            self._ask("migration/terminate_backend.sql")
+            self._ask("migration/rehearsal/terminate_backend.sql")
 
     def _ask(self, name: str) -> None:
         try:

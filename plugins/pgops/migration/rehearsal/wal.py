@@ -37,13 +37,13 @@ class WalMeter:
 
     def _statements_schema(self) -> sql.Identifier | None:
         """The schema of pg_stat_statements if it can be read; its counts so far are taken down."""
-        self._cursor.execute(sql_text("migration/statements_schema.sql"))
+        self._cursor.execute(sql_text("migration/rehearsal/statements_schema.sql"))
         row = self._cursor.fetchone()
         if row is None:
             return None
         schema = sql.Identifier(row[0])
         try:
-            self._cursor.execute(query("migration/wal_by_query.sql", schema=schema))
+            self._cursor.execute(query("migration/rehearsal/wal_by_query.sql", schema=schema))
         except psycopg2.Error:  # installed, but not loaded by the server, or not for this role
             return None
         self._by_query = dict(self._cursor.fetchall())
@@ -59,7 +59,9 @@ class WalMeter:
         if self._schema is None:
             return self._since_last_position()
         try:
-            self._cursor.execute(query("migration/wal_of_last_query.sql", schema=self._schema), {"pid": self._pid})
+            self._cursor.execute(
+                query("migration/rehearsal/wal_of_last_query.sql", schema=self._schema), {"pid": self._pid}
+            )
         except psycopg2.Error:  # the migration may have dropped the extension
             self._schema = None
             self.reset()
@@ -73,7 +75,7 @@ class WalMeter:
 
     def _since_last_position(self) -> int | None:
         parameters = {"own_pids": self._own_pids, "since": self._read_at}
-        self._cursor.execute(sql_text("migration/wal_position.sql"), parameters)
+        self._cursor.execute(sql_text("migration/rehearsal/wal_position.sql"), parameters)
         position, alone, sessions, self._read_at = self._cursor.fetchone()
         alone = alone and sessions == self._sessions
         before, self._position, self._sessions = self._position, position, sessions

@@ -13,10 +13,10 @@ from psycopg2.extensions import connection as Connection
 from pgops.fleet.migrations import MigrationPolicy
 from pgops.include import query, sql_text
 from pgops.migration.model import Finding, Level
-from pgops.migration.snapshot import Snapshot
+from pgops.migration.proof.snapshot import Snapshot
 from pgops.postgres import Dsn, Limits, connect
 
-APPLICATION = "pgops.migration.review"
+APPLICATION = "pgops.migration.proof.review"
 
 # A rule is a query of include/sql/migration/review/ that returns object, message and remedy.
 RULES: dict[str, Level] = {

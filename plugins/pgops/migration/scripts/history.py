@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pgops.errors import Refused
 from pgops.fleet import MigrationPolicy
+from pgops.migration.deployment.versions import applied
 from pgops.migration.model import Migration
-from pgops.migration.revisions import revisions_in
-from pgops.migration.sources import chosen, migrations_in
-from pgops.migration.versions import applied
+from pgops.migration.scripts.revisions import revisions_in
+from pgops.migration.scripts.sources import chosen, migrations_in
 from pgops.postgres import Dsn
 
 PENDING, ALL = "pending", "all"

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pgops.ledger import Ledger
-from pgops.migration.report import as_html
-from pgops.migration.snapshot import Snapshot
-from pgops.migration.validation import Validated
+from pgops.migration.proof.snapshot import Snapshot
+from pgops.migration.rehearsal.validation import Validated
+from pgops.migration.verdict.report import as_html
 from pgops.storage import Bucket
 
 _WHEN = ("before", "after")

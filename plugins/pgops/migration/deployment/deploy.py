@@ -24,14 +24,15 @@ from pgops import units
 from pgops.errors import PgOpsError, Refused
 from pgops.fleet.migrations import DeployPolicy
 from pgops.include import query, sql_text
-from pgops.migration import versions, watchdog
-from pgops.migration.alone import Alone, alone, drop_leftovers, refuse_nameless, session_settings
-from pgops.migration.deployed import Deployed, DeployFailed, HalfDone, LockWait, blamed, head_of, message_of
-from pgops.migration.lockwatch import LockWatch, blocker
-from pgops.migration.losses import Guard
+from pgops.migration.deployment import versions
+from pgops.migration.deployment.alone import Alone, alone, drop_leftovers, refuse_nameless, session_settings
+from pgops.migration.deployment.deployed import Deployed, DeployFailed, HalfDone, LockWait, blamed, head_of, message_of
+from pgops.migration.deployment.lockwatch import LockWatch, blocker
+from pgops.migration.deployment.losses import Guard
+from pgops.migration.deployment.versions import RunFacts
 from pgops.migration.model import Direction, Executed, Migration, Script, Segment, Statement
-from pgops.migration.versions import RunFacts
-from pgops.migration.watchdog import Deadline
+from pgops.migration.rehearsal import watchdog
+from pgops.migration.rehearsal.watchdog import Deadline
 from pgops.postgres import Dsn, Limits, connect
 
 __all__ = ["DeployFailed", "Deployed", "HalfDone", "LockWait", "apply"]
@@ -369,8 +370,8 @@ class _Deployment:
                 f"{self.migration.label}: {statement.kind} was begun and its end is not known; it commits by itself, "
                 "so a part of it may be done",
                 where=f"{self.script.name}:{statement.line}, {self.dsn.where}",
-                remedy="Look how far it came. Finish or undo it by hand, then record that with "
-                f"pgops.migration.versions.settle(..., segment={number}, done=True or False) and run this again",
+                remedy="Look how far it came. Finish or undo it by hand, then record that with pgops.migration"
+                f".deployment.versions.settle(..., segment={number}, done=True or False) and run this again",
             )
         return False
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 from pgops.fleet import MigrationPolicy
 from pgops.include import sql_text
-from pgops.migration import proof, recorder
-from pgops.migration.load import Load, touched_tables
 from pgops.migration.model import Finding, Migration, Script
-from pgops.migration.review import review
-from pgops.migration.snapshot import Snapshot
-from pgops.migration.synthetic import shape, write_rows
-from pgops.migration.verdict import Rehearsal
+from pgops.migration.proof import compare
+from pgops.migration.proof.review import review
+from pgops.migration.proof.snapshot import Snapshot
+from pgops.migration.rehearsal import recorder
+from pgops.migration.rehearsal.load import Load, touched_tables
+from pgops.migration.rehearsal.synthetic import shape, write_rows
+from pgops.migration.verdict.judge import Rehearsal
 from pgops.postgres import Dsn, connect
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def rehearse(scripts: Scripts, copy: Dsn, policy: MigrationPolicy, findings: tup
         findings: of the static gate; they go into the rehearsal.
     """
     migration = scripts.migration
-    before, shape_before, sizes = proof.take(copy), shape(copy), relation_bytes(copy)
+    before, shape_before, sizes = compare.take(copy), shape(copy), relation_bytes(copy)
     touched = tuple(name for name in touched_tables(copy, scripts.up) if name in sizes)
     log.info("%s: applying, beside readers and writers of %s", migration.label, ", ".join(touched) or "no table")
     with Load(copy, touched, hold_seconds=HELD_SECONDS) as load:
@@ -76,33 +77,33 @@ def rehearse(scripts: Scripts, copy: Dsn, policy: MigrationPolicy, findings: tup
     )
     if applied.failure is not None:
         return Rehearsed(seen, before, None)
-    after = proof.take(copy, like=before)
+    after = compare.take(copy, like=before)
     findings += tuple(review(copy, before, policy))
     if scripts.down is None:
         return Rehearsed(replace(seen, findings=findings), before, after)
     log.info("%s: writing rows, then rolling back", migration.label)
     notes = tuple(write_rows(copy, shape_before))
-    destroyed = tuple(one for one in proof.values_at_risk(copy, before) if one.destructive)
+    destroyed = tuple(one for one in compare.values_at_risk(copy, before) if one.destructive)
     rolled_back = recorder.run(copy, scripts.down, "rollback", policy.budget_seconds)
     seen = replace(seen, findings=findings, notes=notes, destroyed=destroyed, rolled_back=rolled_back)
     if rolled_back.failure is not None:
         return Rehearsed(seen, before, after)
-    left = proof.differences(before, proof.take(copy, like=before))
+    left = compare.differences(before, compare.take(copy, like=before))
     seen = replace(
         seen,
-        left_behind=tuple(one for one in left if not proof.harmless(one)),
-        notes=(*notes, *(f"stays after a rollback: {one.what} {one.after}" for one in left if proof.harmless(one))),
+        left_behind=tuple(one for one in left if not compare.harmless(one)),
+        notes=(*notes, *(f"stays after a rollback: {one.what} {one.after}" for one in left if compare.harmless(one))),
     )
     log.info("%s: applying again", migration.label)
     again = recorder.run(copy, scripts.up, "apply", policy.budget_seconds)
     if again.failure is None:
-        changed = proof.differences(replace(after, data={}), proof.take(copy, ()))
-        seen = replace(seen, differs_again=tuple(one for one in changed if not proof.harmless(one)))
+        changed = compare.differences(replace(after, data={}), compare.take(copy, ()))
+        seen = replace(seen, differs_again=tuple(one for one in changed if not compare.harmless(one)))
     return Rehearsed(replace(seen, applied_again=again), before, after)
 
 
 def relation_bytes(dsn: Dsn) -> dict[str, int]:
     """Sizes with indexes, by "schema.table"; what is partitioned has the sum of its partitions."""
     with connect(dsn, APPLICATION, system_names=True) as connection, connection.cursor() as cursor:
-        cursor.execute(sql_text("migration/relation_bytes.sql"))
+        cursor.execute(sql_text("migration/rehearsal/relation_bytes.sql"))
         return dict(cursor.fetchall())

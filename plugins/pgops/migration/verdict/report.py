@@ -8,7 +8,7 @@ from html import escape
 
 from pgops import units
 from pgops.migration.model import Executed, Ran
-from pgops.migration.verdict import Forecast, Rehearsal
+from pgops.migration.verdict.judge import Forecast, Rehearsal
 
 _HEADING = ("line", "statement", "ms", "strongest lock", "held ms", "blocks", "rewrites", "rows scanned", "WAL")
 _RUNS = (("applied", "Applied"), ("rolled_back", "Rolled back"), ("applied_again", "Applied again"))

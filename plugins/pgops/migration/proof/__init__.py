@@ -1,0 +1,1 @@
+"""What a database consists of, compared before and after."""

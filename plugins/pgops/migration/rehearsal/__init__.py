@@ -1,0 +1,1 @@
+"""A migration on a copy: run, recorded, written to, loaded, rolled back."""

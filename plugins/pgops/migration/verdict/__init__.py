@@ -1,0 +1,1 @@
+"""Whether a migration may be deployed; the report, and what is kept of it."""

@@ -1,0 +1,1 @@
+"""The steps of migration_deploy."""
