@@ -65,6 +65,7 @@ with DAG(
     dag_id="migration_deploy",
     doc_md=__doc__,
     schedule=None,
+    allowed_run_types=["manual"],
     max_active_runs=4,  # databases do not wait for each other; one database's deployments do, by a lock
     tags=["migration", "approval"],
     params={
@@ -80,7 +81,7 @@ with DAG(
         "owner": "database-operations",
         "retries": 1,
         "retry_delay": timedelta(seconds=30),
-        "execution_timeout": timedelta(hours=26),
+        "execution_timeout": timedelta(hours=12),
         "on_failure_callback": on_failure(fleet, lambda database: {"database": database}),
     },
 ) as dag:

@@ -141,7 +141,7 @@ def deployment_message(news: DeploymentNews, *, runbook_url: str | None = None) 
     if news.report:
         blocks.append(markdown(f"*Rehearsal* {code(news.report, 300)}"))
     blocks.append(context(f"started {when(news.started_at)}"))
-    section = _SECTIONS.get(news.state, "deployment-failed")
+    section = _SECTIONS.get(news.state, "deployment-failed-or-was-rolled-back")
     blocks += ending(news.log_url, "", section, runbook_url)
     color = {"asks": LOOKS["info"].color, "deployed": "", "refused": LOOKS["warn"].color}
     return Message(safe(headline, NOTIFICATION_TEXT), tuple(blocks), color.get(news.state, LOOKS["crit"].color))
