@@ -35,7 +35,8 @@ def one_connection(body: str) -> str:
 def test_the_file_names_what_the_workflows_use():
     loaded = settings.load(FILE)
     assert {c.id for c in loaded.connections} == {
-        "pg_app", "pg_app_owner", "pg_billing", "pg_crm", "pg_app_standby", "pg_drill", "pgops_ledger", "aws_backups", "slack_default",
+        "pg_app", "pg_app_owner", "pg_billing", "pg_crm", "pg_app_standby", "pg_drill", "pgops_ledger", "aws_backups",
+        "slack_default",
     }  # fmt: skip
     assert {p.name: p.slots for p in loaded.pools} == {"pg_primary": 2, "pg_staging": 1}
 
@@ -200,7 +201,7 @@ def test_loading_twice_is_loading_once_and_updates_what_changed(metadata, tmp_pa
     )
     assert second.returncode == 0, second.stderr[-2000:]
     after_second = metadata.rows(CONNECTIONS)
-    assert len(after_second) == 8
+    assert len(after_second) == 9
     assert ("pg_app", "postgres", "127.0.0.1", 21001, "app", "pgops_backup") in after_second
     pools = metadata.rows("SELECT pool, slots FROM slot_pool WHERE pool LIKE 'pg%' ORDER BY pool")
     assert pools == [("pg_primary", 3), ("pg_staging", 1)]
