@@ -74,8 +74,10 @@ def test_in_the_night_when_an_hour_is_missing_the_window_around_it_still_holds()
 
 @pytest.mark.parametrize(
     "text",
-    ["", "Mon", "09:00", "Mon-Fri", "Mon 9:00-17:00", "Moon 09:00-17:00", "09:00-25:00", "09:60-10:00", "24:00-01:00"]
-    + ["09:00-09:00", "Mon- 09:00-17:00", "Mon Fri 09:00-17:00", "09:00-17:00 Mon", "24:30-24:40"],
+    [
+        *("", "Mon", "09:00", "Mon-Fri", "Mon 9:00-17:00", "Moon 09:00-17:00", "09:00-25:00", "09:60-10:00"),
+        *("24:00-01:00", "09:00-09:00", "Mon- 09:00-17:00", "Mon Fri 09:00-17:00", "09:00-17:00 Mon", "24:30-24:40"),
+    ],
 )
 def test_what_is_no_window_is_refused_with_an_example(text):
     with pytest.raises(ValueError) as caught:

@@ -145,10 +145,8 @@ class Controller:
         projected = lag.reading.figure + since
         if projected <= limit:
             return None
-        words = (
-            f"{lag.reading.name}: {units.size(lag.reading.figure)} at the last look, {units.size(since)} written since; "
-            f"the limit is {units.size(limit)}"
-        )
+        seen = f"{units.size(lag.reading.figure)} at the last look, {units.size(since)} written since"
+        words = f"{lag.reading.name}: {seen}; the limit is {units.size(limit)}"
         return Reading(lag.reading.name, "red", projected, limit, words)
 
     def _count_waiting(self, *, still: bool) -> None:

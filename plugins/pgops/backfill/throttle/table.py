@@ -19,7 +19,6 @@ from pgops.include import query
 GIGABYTE = 1024**3
 _WINDOW = 20
 _USUAL = 400
-_ENOUGH = 10
 _PLACES = 4
 
 
@@ -70,7 +69,7 @@ class CanaryLatency:
             self._usual.append(took)
         recent, limit = p95(self._recent), self.limit_ms
         # A few reads say nothing about the tail yet.
-        red = len(self._recent) >= _ENOUGH and recent > limit
+        red = len(self._recent) == _WINDOW and recent > limit
         words = f"{self.name}: p95 is {recent:.1f} ms; usual is {self.usual_ms:.1f} ms, the limit is {limit:.1f} ms"
         return Reading(self.name, "red" if red else "green", recent, limit, words)
 
@@ -94,9 +93,9 @@ class CanaryLatency:
         started = time.perf_counter()
         try:
             ask(query("backfill/throttle/canary.sql", table=table, places=sql.Literal(places)))
-        except psycopg2.errors.UndefinedTable:  # renamed, or gone: then the next look says so
+        except psycopg2.errors.UndefinedTable:  # renamed, or gone
             self._table = None
-            raise
+            return self._took(ask)
         except (psycopg2.errors.QueryCanceled, psycopg2.errors.LockNotAvailable):
             pass  # it took at least so long
         return (time.perf_counter() - started) * 1000
