@@ -1,5 +1,6 @@
 """Which databases there are, and the policy of each: include/fleet.yaml as validated objects."""
 
+from pgops.fleet.backfills import BackfillPolicy, LatencyPolicy
 from pgops.fleet.base import Canary
 from pgops.fleet.loader import fleet_file, load_fleet
 from pgops.fleet.migrations import DeployPolicy, Golden, LockBudget, MigrationPolicy, Watch
@@ -16,6 +17,7 @@ from pgops.fleet.models import (
 from pgops.fleet.problems import FleetProblem
 
 __all__ = [
+    "BackfillPolicy",
     "BackupPolicy",
     "Canary",
     "Database",
@@ -24,6 +26,7 @@ __all__ = [
     "Fleet",
     "FleetProblem",
     "Golden",
+    "LatencyPolicy",
     "LocalCopy",
     "LockBudget",
     "MigrationPolicy",

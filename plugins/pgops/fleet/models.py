@@ -11,6 +11,7 @@ from croniter import croniter  # type: ignore[import-untyped]
 from pydantic import Field, field_validator, model_validator
 
 from pgops.errors import Refused
+from pgops.fleet.backfills import BackfillPolicy
 from pgops.fleet.base import Canary, ConnectionId, Name, Policy
 from pgops.fleet.migrations import MigrationPolicy
 from pgops.fleet.problems import FleetProblem
@@ -104,6 +105,7 @@ class Database(Policy):
     backup: BackupPolicy = BackupPolicy()  # type: ignore[call-arg]
     drill: DrillPolicy | None = None
     migrations: MigrationPolicy | None = None
+    backfill: BackfillPolicy | None = None
 
     @model_validator(mode="after")
     def _standby(self) -> Database:

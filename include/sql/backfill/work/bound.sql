@@ -1,0 +1,4 @@
+-- Purpose: the key at which a batch of that many rows ends; done or not, so that its cost is known beforehand. And how
+--          far the WAL is: the difference to the checkpoint is at least what the batch wrote.
+SELECT ARRAY[{keys}] AS key, pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), '0/0')::bigint AS wal
+  FROM ONLY {table} AS {alias} WHERE {range} ORDER BY {order} OFFSET {rows} LIMIT 1

@@ -1,0 +1,1 @@
+"""Millions of rows changed in batches while the application feels nothing."""

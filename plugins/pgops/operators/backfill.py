@@ -1,0 +1,255 @@
+"""The steps of batched_backfill and of backfill_control, one operator each."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import TriggerRule
+from airflow.sdk.exceptions import AirflowSkipException
+
+from pgops import units
+from pgops.errors import PgOpsError
+from pgops.fleet import Database, Fleet, Settings
+from pgops.operators import resources
+from pgops.operators.base import PgOpsOperator
+from pgops.operators.results import to_xcom
+
+if TYPE_CHECKING:
+    from pgops.backfill.check import CheckedSpec
+    from pgops.backfill.job import Job, State
+    from pgops.backfill.plan import Plan
+    from pgops.postgres import Dsn
+
+log = logging.getLogger(__name__)
+
+_FORM = ("table", "set", "where", "key")
+
+
+def _target(database: Database) -> Dsn:
+    return resources.dsn(resources.backfill_policy(database).connection)
+
+
+def _checked(database: Database, params: Mapping[str, Any]) -> CheckedSpec:
+    """The specification of the form, checked on the server."""
+    from pgops.backfill.check import check
+    from pgops.backfill.spec import read
+
+    content = {"database": database.name, **{name: params[name] for name in _FORM if params.get(name)}}
+    return check(_target(database), read(content, "the params"))
+
+
+def _plan(database: Database, params: Mapping[str, Any]) -> tuple[CheckedSpec, Plan]:
+    from pgops.backfill.plan import plan
+
+    checked = _checked(database, params)
+    return checked, plan(_target(database), checked, workers=params["workers"])
+
+
+class PlanBackfillOperator(PgOpsOperator):
+    """Parses and checks the specification, and says what would be done."""
+
+    def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
+        """Return rows and ranges."""
+        _, planned = _plan(database, context["params"])
+        for line in planned.lines():
+            log.info("%s", line)
+        if planned.problem:
+            raise PgOpsError(
+                f"A first batch cannot be changed: {planned.problem}",
+                where=planned.title,
+                remedy="Correct the specification; nothing was changed",
+            )
+        return {"rows": planned.rows, "todo": planned.todo, "ranges": len(planned.ranges), "seconds": planned.seconds}
+
+
+class BeginBackfillOperator(PgOpsOperator):
+    """Begins the job, or finds the unfinished one of the same specification."""
+
+    def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> list[int]:
+        """Return the workers' numbers."""
+        from pgops.backfill.job import Run, begin
+
+        params = context["params"]
+        if params["dry_run"]:
+            raise AirflowSkipException("a dry run: see the log of plan; trigger it with dry_run off to begin")
+        checked, planned = _plan(database, params)
+        created_by = context["dag_run"].triggering_user_name or "nobody that Airflow knows"
+        run = Run(created_by=created_by, dag_run=f"{context['dag'].dag_id}/{context['run_id']}")
+        job = begin(_target(database), checked, planned, run)
+        log.info("job %s %s", job.id, "goes on" if job.resumed else "begins")
+        context["ti"].xcom_push(key="job", value=job.id)
+        _tell(context, fleet.checked_settings(), database, "goes on" if job.resumed else "begins", job, None, "")
+        return list(range(1, params["workers"] + 1))
+
+
+class BackfillWorkOperator(PgOpsOperator):
+    """Works on the job until it is done, under the throttle of the policy.
+
+    Args:
+        worker: its number; workers share the ranges among themselves.
+    """
+
+    template_fields: Sequence[str] = ("database", "worker")
+
+    def __init__(self, *, worker: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.worker = worker
+        self._stopping = threading.Event()
+
+    def on_kill(self) -> None:
+        """Let the worker end after its last checkpoint, then as every task."""
+        self._stopping.set()
+        super().on_kill()
+
+    def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
+        """Return what this worker did, and what held it up."""
+        from pgops.backfill import job as jobs
+        from pgops.backfill.throttle import Throttle
+        from pgops.backfill.worker import Options, work
+
+        settings, policy = fleet.checked_settings(), resources.backfill_policy(database)
+        target, number = _target(database), context["ti"].xcom_pull(task_ids="begin", key="job")
+        state = jobs.state(target, number)
+        options = Options(
+            target_ms=policy.batch_ms, on_error=policy.on_error, vacuum_dead_share=policy.vacuum_dead_share
+        )
+        with Throttle(target, state.job.table_oid, policy, settings.timezone, stop=self._stopping.is_set) as pace:
+            worked = work(
+                target,
+                number,
+                None,
+                pace,
+                options=options,
+                stop=self._stopping.is_set,
+                on_progress=lambda now: log.info("%s", now.line()),
+                application_name=f"pgops.backfill.{number}.{self.worker}",
+            )
+            held_up = pace.reasons()
+        log.info("%s after %s rows in %s", worked.outcome, worked.rows, units.duration(worked.seconds))
+        result = {**to_xcom(worked), "held_up": held_up}
+        if worked.outcome == "throttled":
+            raise PgOpsError(
+                f"The backfill was stopped by a critical limit: {worked.reason}",
+                where=state.job.table,
+                remedy="Look at that first; then clear this task: it goes on where it stopped",
+            )
+        return result
+
+
+class FinishBackfillOperator(PgOpsOperator):
+    """Looks whether the job is done, and refreshes the table's statistics."""
+
+    def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
+        """Return how it ended."""
+        from psycopg2 import sql
+
+        from pgops.backfill import job as jobs
+        from pgops.include import query
+        from pgops.postgres import Limits, connect
+
+        target, number = _target(database), context["ti"].xcom_pull(task_ids="begin", key="job")
+        state = jobs.state(target, number)
+        if state.job.status not in ("done", "finished"):
+            raise PgOpsError(
+                f"Backfill {number} is {state.job.status}: {state.line()}",
+                where=state.job.table,
+                remedy="Trigger it again with the same params: it goes on where it stopped",
+            )
+        for row in jobs.skipped(target, number):
+            log.warning("skipped: %s", row)
+        with connect(target, "pgops.backfill.finish", Limits(statement=3600)) as connection, connection.cursor() as cursor:
+            cursor.execute(query("backfill/analyze.sql", table=sql.SQL(state.job.table)))
+        return {"rows": state.rows_done, "batches": state.batches, "retries": state.retries, "skipped": state.skipped}
+
+
+class BackfillReportOperator(PgOpsOperator):
+    """Says what became of the backfill. Runs whatever failed before it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("trigger_rule", TriggerRule.ALL_DONE)
+        super().__init__(**kwargs)
+
+    def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
+        """Return the outcome."""
+        from pgops.backfill import job as jobs
+        from pgops.operators.alerting import record_run
+
+        settings, ti = fleet.checked_settings(), context["ti"]
+        number = ti.xcom_pull(task_ids="begin", key="job")
+        if number is None:
+            problem = ti.xcom_pull(task_ids="plan", key="problem") or ti.xcom_pull(task_ids="begin", key="problem")
+            if problem:
+                raise PgOpsError(f"The backfill did not begin: {problem['error']}", where=database.name, remedy="See plan")
+            return {"database": database.name, "dry_run": True, "plan": ti.xcom_pull(task_ids="plan")}
+        state = jobs.state(_target(database), number)
+        done = ti.xcom_pull(task_ids="finish") is not None
+        result = {"database": database.name, "job": number, "status": state.job.status, "rows": state.rows_done}
+        record_run(settings, context, database.name, "success" if done else "failed", result)
+        problems = [one for one in ti.xcom_pull(task_ids=["work"], key="problem") or [] if one]
+        error = problems[0]["error"] if problems else ""
+        _tell(context, settings, database, "is done" if done else f"is {state.job.status}", state.job, state, error)
+        if not done:
+            ti.xcom_push(key="report", value=result)
+            raise PgOpsError(
+                f"The backfill is {state.job.status}: {state.line()}",
+                where=state.job.table,
+                remedy="Clear `work`, or trigger it again with the same params: it goes on where it stopped",
+            )
+        return result
+
+
+class ControlBackfillOperator(PgOpsOperator):
+    """Tells a running job to pause, to go on, to end, or to go faster or slower."""
+
+    def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
+        """Return how far the job is."""
+        from pgops.backfill import job as jobs
+        from pgops.errors import Refused
+
+        target, params = _target(database), context["params"]
+        known = jobs.jobs(target)
+        number = params["job"] or (known[0].id if known else 0)
+        if not known:
+            raise Refused("There is no backfill", where=target.where, remedy="Begin one with batched_backfill")
+        if params["action"] != "look":
+            jobs.control(target, number, desired=params["action"], speed=params["speed"])
+        state = jobs.state(target, number)
+        log.info("job %s, %s, wished: %s, speed %s: %s", number, state.job.status, state.job.desired, state.job.speed, state.line())
+        return {"job": number, "status": state.job.status, "percent": state.percent, "rows": state.rows_done}
+
+
+def _tell(
+    context: Mapping[str, Any],
+    settings: Settings,
+    database: Database,
+    outcome: str,
+    job: Job,
+    state: State | None,
+    error: str,
+) -> None:
+    from pgops.alerts.backfills import BackfillNews, backfill_message
+    from pgops.operators.alerting import tell_slack
+
+    held_up: dict[str, float] = {}
+    for one in context["ti"].xcom_pull(task_ids=["work"]) or [] if state else []:
+        for each in one if isinstance(one, list) else [one]:
+            for reason, seconds in (each or {}).get("held_up", {}).items():
+                held_up[reason] = held_up.get(reason, 0.0) + seconds
+    news = BackfillNews(
+        database=database.name,
+        table=job.table,
+        job=job.id,
+        outcome=outcome,
+        rows=state.rows_done if state else None,
+        skipped=state.skipped if state else 0,
+        held_up=tuple(sorted(held_up.items(), key=lambda one: one[1], reverse=True)),
+        error=error,
+        by=job.created_by,
+        started_at=context["dag_run"].start_date or datetime.now(UTC),
+        log_url=context["ti"].log_url,
+    )
+    tell_slack(backfill_message(news, runbook_url=settings.runbook_url), settings, "backfill")
