@@ -153,7 +153,7 @@ class FinishBackfillOperator(PgOpsOperator):
 
         target, number = _target(database), context["ti"].xcom_pull(task_ids="begin", key="job")
         state = jobs.state(target, number)
-        if state.job.status not in ("done", "finished"):
+        if state.job.status not in ("done",):
             raise PgOpsError(
                 f"Backfill {number} is {state.job.status}: {state.line()}",
                 where=state.job.table,
@@ -161,7 +161,10 @@ class FinishBackfillOperator(PgOpsOperator):
             )
         for row in jobs.skipped(target, number):
             log.warning("skipped: %s", row)
-        with connect(target, "pgops.backfill.finish", Limits(statement=3600)) as connection, connection.cursor() as cursor:
+        with (
+            connect(target, "pgops.backfill.finish", Limits(statement=3600)) as connection,
+            connection.cursor() as cursor,
+        ):
             cursor.execute(query("backfill/analyze.sql", table=sql.SQL(state.job.table)))
         return {"rows": state.rows_done, "batches": state.batches, "retries": state.retries, "skipped": state.skipped}
 
@@ -183,7 +186,9 @@ class BackfillReportOperator(PgOpsOperator):
         if number is None:
             problem = ti.xcom_pull(task_ids="plan", key="problem") or ti.xcom_pull(task_ids="begin", key="problem")
             if problem:
-                raise PgOpsError(f"The backfill did not begin: {problem['error']}", where=database.name, remedy="See plan")
+                raise PgOpsError(
+                    f"The backfill did not begin: {problem['error']}", where=database.name, remedy="See plan"
+                )
             return {"database": database.name, "dry_run": True, "plan": ti.xcom_pull(task_ids="plan")}
         state = jobs.state(_target(database), number)
         done = ti.xcom_pull(task_ids="finish") is not None
@@ -218,7 +223,14 @@ class ControlBackfillOperator(PgOpsOperator):
         if params["action"] != "look":
             jobs.control(target, number, desired=params["action"], speed=params["speed"])
         state = jobs.state(target, number)
-        log.info("job %s, %s, wished: %s, speed %s: %s", number, state.job.status, state.job.desired, state.job.speed, state.line())
+        log.info(
+            "job %s, %s, wished: %s, speed %s: %s",
+            number,
+            state.job.status,
+            state.job.desired,
+            state.job.speed,
+            state.line(),
+        )
         return {"job": number, "status": state.job.status, "percent": state.percent, "rows": state.rows_done}
 
 

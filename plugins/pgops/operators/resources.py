@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pgops.errors import Refused
-from pgops.fleet import Database, DeployPolicy, MigrationPolicy, Settings
+from pgops.fleet import BackfillPolicy, Database, DeployPolicy, MigrationPolicy, Settings
 
 if TYPE_CHECKING:
     from pgops.catalog import Catalog
@@ -150,3 +150,18 @@ def deploy_policy(database: Database) -> DeployPolicy:
             remedy="Add deploy: with connection, and who approves",
         )
     return policy
+
+
+def backfill_policy(database: Database) -> BackfillPolicy:
+    """How rows of a database may be changed while it is in use.
+
+    Raises:
+        Refused: the fleet file does not say.
+    """
+    if database.backfill is None:
+        raise Refused(
+            f"{database.name} has no backfill policy",
+            where=f"include/fleet.yaml, databases, {database.name}",
+            remedy="Add backfill: with connection, the role that may update the tables",
+        )
+    return database.backfill
