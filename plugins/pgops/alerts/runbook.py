@@ -24,6 +24,7 @@ SECTIONS = {
     "validation-did-not-run": "Validation did not run",
     "deployment-refused": "Deployment refused",
     "deployment-failed-or-was-rolled-back": "Deployment failed or was rolled back",
+    "backfill-stopped": "Backfill stopped",
     "dead-man-ping-missing": "Dead-man ping missing",
     "slack-not-reachable": "Slack not reachable",
     "fleet-file-refused": "Fleet file refused",
@@ -44,6 +45,7 @@ _BY_STEP = {
     "measure": "drill-missed-its-rto",
     "backup_watch": "backup-too-old",
     **dict.fromkeys(("static_gate", "golden_copy", "clone", "rehearse", "drop_clone"), "validation-did-not-run"),
+    **dict.fromkeys(("plan", "begin", "work", "finish", "control"), "backfill-stopped"),
     **dict.fromkeys(
         ("validation", "backup", "downtime", "connections", "lag", "ownership", "approve", "check_again", "baseline"),
         "deployment-refused",
