@@ -122,7 +122,7 @@ _HEADLINES = {
 
 def deployment_message(news: DeploymentNews, *, runbook_url: str | None = None) -> Message:
     """One message before and one after a deployment."""
-    icons = {"asks": ":rocket:", "deployed": GOOD_ICON}
+    icons = {"asks": LOOKS["info"].icon, "refused": LOOKS["warn"].icon, "deployed": GOOD_ICON}
     headline = f"{news.database}: migration {news.label} {_HEADLINES[news.state]}"
     pairs = [
         ("Requested by", code(news.requested_by)),
@@ -142,8 +142,12 @@ def deployment_message(news: DeploymentNews, *, runbook_url: str | None = None) 
         blocks.append(markdown(f"*Rehearsal* {code(news.report, 300)}"))
     blocks.append(context(f"started {when(news.started_at)}"))
     section = _SECTIONS.get(news.state, "deployment-failed")
-    blocks += ending(news.log_url, "", section, runbook_url)
-    color = {"asks": LOOKS["info"].color, "deployed": "", "refused": LOOKS["warn"].color}
+    blocks += ending(news.log_url, "", section, runbook_url, news.log_label)
+    color = {
+        "asks": LOOKS["info"].color,
+        "deployed": LOOKS["warn"].color if news.error else "",
+        "refused": LOOKS["warn"].color,
+    }
     return Message(safe(headline, NOTIFICATION_TEXT), tuple(blocks), color.get(news.state, LOOKS["crit"].color))
 
 

@@ -97,7 +97,8 @@ def lag_evidence(dsn: Dsn, max_lag_mb: float = 256, expected: int = 0) -> Eviden
     if not standbys:
         return Evidence("lag", True, "no standby streams from this server, and none is expected", facts)
     worst = max(standbys, key=lambda one: int(one["lag_bytes"]))
-    summary = f"{len(standbys)} standbys, {worst['application_name']} is {units.size(worst['lag_bytes'])} behind"
+    count = "1 standby" if len(standbys) == 1 else f"{len(standbys)} standbys"
+    summary = f"{count}, {worst['application_name']} is {units.size(worst['lag_bytes'])} behind"
     return Evidence("lag", worst["lag_bytes"] <= max_lag_mb * MEGABYTE, f"{summary} (limit {max_lag_mb:g} MB)", facts)
 
 

@@ -14,6 +14,7 @@ from pgops.operators.deployment.base import (
     DeploymentOperator,
     EvidenceOperator,
     record_evidence,
+    refuse_if_deployed,
     requester,
     same_schema,
     snapshots,
@@ -34,10 +35,11 @@ class ValidationEvidenceOperator(DeploymentOperator):
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return the Verdict."""
         from pgops.migration.deployment.evidence import Evidence
+        from pgops.migration.deployment.versions import applied
         from pgops.migration.verdict.records import newest_verdict
 
         settings, migration = fleet.checked_settings(), self.migration(database)
-        resources.deploy_policy(database)
+        production = self.production(database)
         ledger = resources.ledger(settings)
         verdict = newest_verdict(ledger, database.name, self.version)
         ledger.rows(
@@ -49,10 +51,11 @@ class ValidationEvidenceOperator(DeploymentOperator):
             requested_by=requester(context),
             forecast=json.dumps(verdict.forecast if verdict else None),
         )
+        refuse_if_deployed(applied(production).get(self.version), context, production.where)
         problem = _not_validated(verdict, migration.checksum)
-        summary = problem or f"rehearsed {verdict.at:%Y-%m-%d %H:%M} UTC, rollback tested" if verdict else problem
+        summary = problem or f"passed {verdict.at:%Y-%m-%d %H:%M} UTC, rollback tested" if verdict else problem
         facts = {"checksum": migration.checksum, "folder": verdict.folder if verdict else None}
-        record_evidence(settings, context, Evidence("rehearsed, rollback tested", not problem, summary, facts))
+        record_evidence(settings, context, Evidence("rehearsal", not problem, summary, facts))
         if problem or verdict is None:
             raise Refused(
                 f"Migration {migration.label} may not be deployed: {problem}",
@@ -124,22 +127,41 @@ class TellOnCallOperator(DeploymentOperator):
         from pgops.migration.deployment.evidence import Evidence
 
         settings = fleet.checked_settings()
-        sent = tell(context, settings, database, self, "asks", "", "Approve or reject it under Required Actions.")
+        sent = tell(context, settings, database, self, "asks", "", _asks(database, requester(context)))
         found = Evidence("on-call told", sent, "in Slack" if sent else "Slack did not take the message", {})
         record_evidence(settings, context, found)
         return to_xcom(found)
 
 
+def _asks(database: Database, asked: str) -> str:
+    from pgops.operators.deployment.approval import may_approve
+
+    policy = resources.deploy_policy(database)
+    names = ", ".join(may_approve(policy, asked)) or "whoever may edit the run"
+    return f"Approve or reject it ({names}); without an answer it is rejected after {policy.approval_minutes:g} min."
+
+
 class CheckAgainOperator(DeploymentOperator):
-    """After the wait: the files are still those, and production is what the rehearsal began with."""
+    """After the wait: nobody else deploys, the files are still those, production is what the rehearsal began with.
+
+    From here on this run alone may deploy into this database; maintenance_off gives that back.
+    """
 
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return the Evidence."""
+        lease = resources.deploy_lease(fleet.checked_settings(), database, context)
+        lease.take()
+        try:
+            return self._compare(context, fleet.checked_settings(), database)
+        except BaseException:
+            lease.release()
+            raise
+
+    def _compare(self, context: Mapping[str, Any], settings: Settings, database: Database) -> dict[str, Any]:
         from pgops.migration.deployment.evidence import Evidence
         from pgops.migration.deployment.versions import applied
 
-        settings, verdict = fleet.checked_settings(), self.validated(context)
-        production = self.production(database)
+        verdict, production = self.validated(context), self.production(database)
         if self.migration(database).checksum != verdict.checksum:
             raise Refused(
                 "The migration's files were changed while it waited for its approval",
@@ -147,9 +169,10 @@ class CheckAgainOperator(DeploymentOperator):
                 remedy="Validate and deploy what they are now",
             )
         there = applied(production).get(self.version)
+        refuse_if_deployed(there, context, production.where)
         before, _ = snapshots(settings, verdict)
-        if there is not None and not there.complete:
-            found = Evidence("production as rehearsed", True, f"an earlier run stopped half way: {there.standing}", {})
+        if there is not None:
+            found = Evidence("production as rehearsed", True, f"an earlier try got so far: {there.standing}", {})
         else:
             found = same_schema("production as rehearsed", before, production)
         record_evidence(settings, context, found)
