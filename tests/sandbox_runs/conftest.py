@@ -183,15 +183,9 @@ class RunningSandbox:
     def stop_scheduler(self) -> None:
         self.parts.processes.stop(["airflow scheduler"])
 
-    def client(self, port: int) -> psutil.Process:
-        """The process of a task whose database session comes from that port of this machine."""
-        scheduler = self.parts.processes.pid("airflow scheduler")
-        assert scheduler is not None
-        for process in psutil.Process(scheduler).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                if any(one.laddr.port == port for one in process.net_connections()):
-                    return process
-        raise AssertionError(f"no task has a session from port {port}")
+    def kill(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """SIGKILL for the process of a task that is running."""
+        psutil.Process(self.tasks(dag_id, run_id)[task_id]["pid"]).kill()
 
     def pg_dump(self) -> psutil.Process | None:
         """The pg_dump that a task is running now."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.standard.exceptions import HITLRejectException
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk.exceptions import AirflowException
 
 from pgops.errors import PgOpsError, Refused
 from pgops.fleet import DeployPolicy, load_fleet
@@ -61,7 +61,7 @@ class ApproveOperator(ApprovalOperator):
         answerer = (event.get("responded_by_user") or {}).get("id")
         try:
             answer = super().execute_complete(context, event)
-        except AirflowException:
+        except HITLRejectException:
             said = f"{answerer} rejected it" if answerer else "nobody answered in time, which is a no"
             _keep_problem(context, self.database, said)
             raise
