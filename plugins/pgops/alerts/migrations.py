@@ -141,13 +141,10 @@ def deployment_message(news: DeploymentNews, *, runbook_url: str | None = None) 
     if news.report:
         blocks.append(markdown(f"*Rehearsal* {code(news.report, 300)}"))
     blocks.append(context(f"started {when(news.started_at)}"))
-    section = _SECTIONS.get(news.state, "deployment-failed")
+    section = _SECTIONS.get(news.state, "deployment-failed-or-was-rolled-back")
     blocks += ending(news.log_url, "", section, runbook_url, news.log_label)
-    color = {
-        "asks": LOOKS["info"].color,
-        "deployed": LOOKS["warn"].color if news.error else "",
-        "refused": LOOKS["warn"].color,
-    }
+    warned = LOOKS["warn"].color
+    color = {"asks": LOOKS["info"].color, "deployed": warned if news.error else "", "refused": warned}
     return Message(safe(headline, NOTIFICATION_TEXT), tuple(blocks), color.get(news.state, LOOKS["crit"].color))
 
 
