@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.exceptions import HITLRejectException
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 
+from pgops import units
 from pgops.errors import PgOpsError, Refused
 from pgops.fleet import DeployPolicy, load_fleet
 from pgops.operators import resources
@@ -101,7 +102,7 @@ class ApproveOperator(ApprovalOperator):
                 f"**{requester(context)}** asks for it. {_listed(names)} may approve it; without an answer by"
                 f" **{until:%H:%M} UTC on {until:%-d %B}** it is rejected.",
                 "**Checklist**",
-                "\n".join(f"- {'✅' if row['passed'] else '❌'} **{row['item']}**: {row['summary']}" for row in rows),
+                "\n".join(f"- {'✓' if row['passed'] else '✗'} **{row['item']}**: {row['summary']}" for row in rows),
                 "**Rehearsal**",
                 _forecast(verdict["forecast"] or {}, report["rehearsal"]),
                 _statements(report["rehearsal"]["applied"]["statements"]),
@@ -140,10 +141,10 @@ def _listed(names: Sequence[str]) -> str:
 
 def _forecast(forecast: Mapping[str, Any], rehearsal: Mapping[str, Any]) -> str:
     rollback = (rehearsal.get("rolled_back") or {}).get("seconds")
-    back = "" if rollback is None else f" The rollback took {rollback:.1f} s."
+    back = "" if rollback is None else f" The rollback took {units.moment(rollback)}."
     return (
-        f"About {forecast.get('seconds', 0):.1f} s in production; a table is blocked for at most"
-        f" {1000 * forecast.get('downtime_seconds', 0):.0f} ms.{back}"
+        f"About {units.moment(forecast.get('seconds', 0))} in production; a table is blocked for at most"
+        f" {units.moment(forecast.get('downtime_seconds', 0))}.{back}"
     )
 
 
