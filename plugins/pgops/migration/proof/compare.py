@@ -38,6 +38,8 @@ _NOISE = re.compile(
 )
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
 _LITERAL = re.compile(r"E?'(?:[^']|'')*'")
+_ARRAY = "(ARRAY["
+_ARRAY_CAST = re.compile(r"\)::((?:\w|[ .\"])+(?:\([\d,]+\))?)\[\]")
 
 # What no rollback takes back and what harms nobody; it is listed all the same.
 _HARMLESS = ("dropped columns ", "sequence position ")
@@ -284,9 +286,46 @@ def _unequal(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tu
             yield what, "" if was is None else was or "exists", "" if now is None else now or "exists"
 
 
+def canonical(definition: str) -> str:
+    """A definition as it is printed after a dump and a restore.
+
+    The server prints `status IN ('a', 'b')` on a varchar as a cast of an array; reading that again it casts the
+    elements. So a copy that was restored says `ARRAY[('a')::text]` where production says `(ARRAY['a'])::text[]`.
+    """
+    start = definition.find(_ARRAY)
+    while start >= 0:
+        elements, end = _elements(definition, start + len(_ARRAY))
+        if cast := _ARRAY_CAST.match(definition, end + 1):
+            inner = ", ".join(f"({one})::{cast[1]}" for one in elements)
+            definition = f"{definition[:start]}ARRAY[{inner}]{definition[cast.end() :]}"
+        start = definition.find(_ARRAY, start + 1)
+    return definition
+
+
+def _elements(text: str, start: int) -> tuple[list[str], int]:
+    """What stands between commas up to the bracket that closes, and where that is."""
+    elements, begin, depth, quote = [], start, 0, ""
+    for place in range(start, len(text)):
+        letter = text[place]
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        elif letter in "([":
+            depth += 1
+        elif letter in ")]":
+            depth -= 1
+        if not quote and (depth < 0 or (depth == 0 and letter == ",")):
+            elements.append(text[begin:place].strip())
+            begin = place + 1
+        if depth < 0:
+            return elements, place
+    return [], len(text)
+
+
 def _common(snapshot: Snapshot) -> dict[str, str]:
     return {
-        what: definition
+        what: canonical(definition)
         for what, definition in snapshot.catalog.items()
         if not what.startswith(_OF_ONE_SERVER) or (what.startswith("partition index ") and "INVALID" in definition)
     }
