@@ -362,6 +362,4 @@ def test_a_copy_that_was_restored_is_no_drift_though_the_server_prints_some_expr
         assert drift(restored, there) == []
         assert schema_hash(restored) == schema_hash(there)
         execute(production, "DROP VIEW v", "CREATE VIEW v AS SELECT id FROM t WHERE s IN ('a', 'B')")
-        assert [one.what for one in drift(restored, take(production, (), dump=False))] == [
-            "view public.v"
-        ]
+        assert [one.what for one in drift(restored, take(production, (), dump=False))] == ["view public.v"]
