@@ -350,7 +350,8 @@ def test_a_copy_that_was_restored_is_no_drift_though_the_server_prints_some_expr
         execute(
             production,
             """CREATE TABLE t (id int PRIMARY KEY, s varchar(9) CHECK (s IN ('a', 'it''s, [b]', 'c"')), o varchar,
-                   g text GENERATED ALWAYS AS (CASE WHEN s IN ('a', 'b') THEN 'x' END) STORED, CHECK (s IN (o, 'z')))""",
+                   g text GENERATED ALWAYS AS (CASE WHEN s IN ('a', 'b') THEN 'x' END) STORED,
+                   CHECK (s IN (o, 'z')))""",
             "CREATE INDEX i ON t (id) WHERE s IN ('a', 'b')",
             "CREATE VIEW v AS SELECT id FROM t WHERE s IN ('a', 'b') AND o NOT IN ('d', 'e')",
             "CREATE DOMAIN d AS varchar CHECK (value IN ('x', 'y'))",

@@ -25,7 +25,7 @@ class Guard(Protocol):
     """Raises when a rollback must not go on."""
 
     def __call__(self, connection: Connection, statement: Statement | None = None) -> None:
-        """Called at the beginning of a transaction, and in it before each statement: names may mean something else then."""
+        """Look: at the beginning of a transaction, and before each statement: names may mean something else then."""
 
 
 @dataclass(frozen=True)

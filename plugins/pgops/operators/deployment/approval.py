@@ -54,11 +54,14 @@ class ApproveOperator(ApprovalOperator):
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         """Record who said yes; whoever asked for it may not, unless the policy allows that."""
         answer = super().execute_complete(context, event)
-        approver = (answer["responded_by_user"] or {}).get("id") or "nobody"
+        user = answer["responded_by_user"] or {}
+        # A run knows its requester by name; not every auth manager has names for ids.
+        names = {str(user[key]) for key in ("id", "name") if user.get(key)}
+        approver = user.get("name") or user.get("id") or "nobody"
         policy = resources.deploy_policy(load_fleet().database(self.database))
-        if approver == requester(context) and not policy.requester_may_approve:
+        if requester(context) in names and not policy.requester_may_approve:
             raise AirflowFailException(f"{approver} asked for this deployment, so somebody else must approve it")
-        if policy.approvers and approver not in policy.approvers:
+        if policy.approvers and not names & set(policy.approvers):
             raise AirflowFailException(f"{approver} is not one of those who may approve: {', '.join(policy.approvers)}")
         settings = load_fleet().checked_settings()
         resources.ledger(settings).rows("approve_deployment", run_id=context["run_id"], approved_by=approver)

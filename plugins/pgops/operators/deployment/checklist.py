@@ -14,6 +14,7 @@ from pgops.operators.deployment.base import (
     DeploymentOperator,
     EvidenceOperator,
     record_evidence,
+    refuse_unapproved,
     requester,
     same_schema,
     snapshots,
@@ -149,6 +150,7 @@ class CheckAgainOperator(DeploymentOperator):
         from pgops.migration.deployment.versions import applied
 
         settings, verdict = fleet.checked_settings(), self.validated(context)
+        refuse_unapproved(settings, context)
         production = self.production(database)
         if self.migration(database).checksum != verdict.checksum:
             raise Refused(
