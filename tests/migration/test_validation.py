@@ -140,3 +140,48 @@ def test_the_page_shows_what_comes_from_outside_as_text(copies):
     hostile = migration("1", 'CREATE TABLE "<script>alert(1)</script>" (id int PRIMARY KEY)', "SELECT 1")
     page = as_html(copies.judge(hostile, POLICY), "today")
     assert "<script>" not in page and "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("up", "down"),
+    [
+        ("ALTER TABLE users RENAME COLUMN name TO full_name", "ALTER TABLE users RENAME COLUMN full_name TO name"),
+        ("ALTER TABLE orders RENAME TO purchases", "ALTER TABLE purchases RENAME TO orders"),
+        (
+            "CREATE SCHEMA shop; ALTER TABLE orders SET SCHEMA shop",
+            "ALTER TABLE shop.orders SET SCHEMA public; DROP SCHEMA shop",
+        ),
+    ],
+    ids=["column", "table", "schema"],
+)
+def test_a_name_that_changes_and_changes_back_destroys_nothing(copies, up, down):
+    allow = "-- pgops: allow renaming-column, renaming-table, destructive-rollback\n"
+    assert copies.judge(migration("1", allow + up, allow + down), POLICY).reasons == ()
+
+
+def test_what_is_added_to_a_renamed_table_is_still_destroyed(copies):
+    allow = "-- pgops: allow renaming-table, destructive-rollback\n"
+    judged = copies.judge(
+        migration(
+            "1",
+            allow + "ALTER TABLE users RENAME TO people; ALTER TABLE people ADD COLUMN nick text",
+            allow + "ALTER TABLE people DROP COLUMN nick; ALTER TABLE people RENAME TO users",
+        ),
+        POLICY,
+    )
+    assert [reason for reason in judged.reasons if "destroys column public.people.nick: 3 values" in reason]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["CREATE ROLE of_a_refused_migration", "COPY taken FROM PROGRAM 'echo 7'", "ALTER SYSTEM SET work_mem = '5MB'"],
+)
+def test_what_reaches_out_of_the_copy_is_refused_and_not_run_for_the_sake_of_those_after_it(copies, statement):
+    one = migration("1", f"CREATE TABLE taken (id int); {statement}", "SELECT 1")
+    acknowledged = "-- rollback: destructive acknowledged\nDROP TABLE after_it"
+    two = migration("2", "CREATE TABLE after_it (id bigint PRIMARY KEY)", acknowledged)
+    with copies.bench() as bench:
+        findings = check([one, two], POLICY, copies.version)
+        first, second = (each.judged for each in validate(bench, [], [one, two], findings, POLICY))
+        assert execute(bench.copy, "SELECT to_regclass('taken'), to_regclass('after_it')") == [(None, "after_it")]
+    assert not first.passed and second.passed

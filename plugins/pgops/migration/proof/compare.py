@@ -54,6 +54,9 @@ _OF_ONE_SERVER = (
 )
 
 
+Existed = Mapping[int, Collection[int]]
+
+
 def take(
     dsn: Dsn,
     tables: Collection[str] | None = None,
@@ -116,13 +119,13 @@ def drift(validated: Snapshot, found: Snapshot) -> list[Difference]:
     return [Difference("catalog", *one) for one in _unequal(_common(validated), _common(found))]
 
 
-def values_at_risk(dsn: Dsn, before: Snapshot) -> list[Difference]:
+def values_at_risk(dsn: Dsn, before: Snapshot, existed: Existed | None = None) -> list[Difference]:
     """What a rollback would destroy now: see count_values."""
     with connect(dsn, APPLICATION, _LIMITS, system_names=True) as connection:
-        return count_values(connection, before)
+        return count_values(connection, before, existed)
 
 
-def count_values(connection: Connection, before: Snapshot) -> list[Difference]:
+def count_values(connection: Connection, before: Snapshot, existed: Existed | None = None) -> list[Difference]:
     """Values, rows and enum labels in use that can only be in what is new since `before`.
 
     In the rollback's own transaction, under its locks, the answer cannot grow old. Not destructive are columns in which
@@ -131,11 +134,12 @@ def count_values(connection: Connection, before: Snapshot) -> list[Difference]:
     Args:
         connection: of the migrated database. Names without a schema in it must be the system's.
         before: taken before the migration.
+        existed: the tables before the migration by oid, with their columns' numbers: what was only renamed is not new.
     """
     with connection.cursor(cursor_factory=RealDictCursor) as cursor:
         return [
-            *_values_of_columns(cursor, before),
-            *_rows_of_tables(cursor, before),
+            *_values_of_columns(cursor, before, existed or {}),
+            *_rows_of_tables(cursor, before, existed or {}),
             *_uses_of_labels(cursor, before),
         ]
 
@@ -211,10 +215,12 @@ def _name(schema: str, name: str) -> str:
 # --- values that a rollback destroys ---
 
 
-def _values_of_columns(cursor: RealDictCursor, before: Snapshot) -> Iterator[Difference]:
+def _values_of_columns(cursor: RealDictCursor, before: Snapshot, existed: Existed) -> Iterator[Difference]:
     cursor.execute(sql_text("migration/values/columns.sql"))
     for row in cursor.fetchall():
-        if row["what"] in before.catalog or row["table_key"] not in before.catalog:
+        if row["number"] in existed.get(row["oid"], ()):
+            continue
+        if row["what"] in before.catalog or (row["table_key"] not in before.catalog and row["oid"] not in existed):
             continue
         cursor.execute(
             query(
@@ -245,13 +251,15 @@ def _changed(row: Mapping[str, str | None]) -> sql.Composed:
     return sql.SQL("{} IS NOT NULL").format(column)
 
 
-def _rows_of_tables(cursor: RealDictCursor, before: Snapshot) -> Iterator[Difference]:
+def _rows_of_tables(cursor: RealDictCursor, before: Snapshot, existed: Existed) -> Iterator[Difference]:
     cursor.execute(sql_text("migration/values/tables.sql"))
     for row in cursor.fetchall():
+        if row["oid"] in existed:
+            continue
         new_with_its_parent = row["parent_key"] is not None and row["parent_key"] not in before.catalog
         # A table may have become a partition: it was there, under the other kind.
-        existed = {row["what"], f"table {row['what'].partition(' ')[2]}", f"partition {row['what'].partition(' ')[2]}"}
-        if new_with_its_parent or any(one in before.catalog for one in existed):
+        names = {row["what"], f"table {row['what'].partition(' ')[2]}", f"partition {row['what'].partition(' ')[2]}"}
+        if new_with_its_parent or any(one in before.catalog for one in names):
             continue
         cursor.execute(query("migration/values/rows.sql", table=sql.Identifier(row["schema"], row["name"])))
         count = (cursor.fetchone() or {"count": 0})["count"]

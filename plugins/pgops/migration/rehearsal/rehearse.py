@@ -83,7 +83,7 @@ def rehearse(scripts: Scripts, copy: Dsn, policy: MigrationPolicy, findings: tup
         return Rehearsed(replace(seen, findings=findings), before, after)
     log.info("%s: writing rows, then rolling back", migration.label)
     notes = tuple(write_rows(copy, shape_before))
-    destroyed = tuple(one for one in compare.values_at_risk(copy, before) if one.destructive)
+    destroyed = tuple(one for one in compare.values_at_risk(copy, before, shape_before.by_oid) if one.destructive)
     rolled_back = recorder.run(copy, scripts.down, "rollback", policy.budget_seconds)
     seen = replace(seen, findings=findings, notes=notes, destroyed=destroyed, rolled_back=rolled_back)
     if rolled_back.failure is not None:
