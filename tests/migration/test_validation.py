@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from pgops.fleet import MigrationPolicy
+from pgops.fleet.migrations import DeployPolicy
 from pgops.migration.gate.check import check
 from pgops.migration.model import Migration, Source
+from pgops.migration.rehearsal.rehearse import HELD_SECONDS
 from pgops.migration.rehearsal.validation import validate
 from pgops.migration.scripts.sources import migrations_in
+from pgops.migration.verdict.records import correction_from
 from pgops.migration.verdict.report import as_html, as_text
 from tests.migration.rehearsals import Copies, expected_reason, sample_copies
 from tests.nights import execute
@@ -185,3 +188,32 @@ def test_what_reaches_out_of_the_copy_is_refused_and_not_run_for_the_sake_of_tho
         first, second = (each.judged for each in validate(bench, [], [one, two], findings, POLICY))
         assert execute(bench.copy, "SELECT to_regclass('taken'), to_regclass('after_it')") == [(None, "after_it")]
     assert not first.passed and second.passed
+
+
+@pytest.mark.parametrize(
+    ("up", "down"),
+    [
+        ("ALTER TABLE users ADD COLUMN nick text", "ALTER TABLE users DROP COLUMN nick"),
+        (
+            "DROP INDEX CONCURRENTLY orders_user_id_idx",
+            "CREATE INDEX CONCURRENTLY orders_user_id_idx ON orders (user_id)",
+        ),
+    ],
+    ids=["its lock", "its snapshot"],
+)
+def test_waiting_for_the_reader_beside_it_is_no_time_of_the_migration(copies, up, down):
+    """Else it would be multiplied by how much larger production is, and a short lock be taken for a long one."""
+    patient = POLICY.model_copy(update={"deploy": DeployPolicy(connection="x", lock_timeout_ms=5000)})
+    judged = copies.judge(migration("1", up, f"-- rollback: destructive acknowledged\n{down}"), patient)
+    assert judged.passed, judged.reasons
+    assert judged.rehearsal.applied.seconds > HELD_SECONDS / 2, "it did not wait, so nothing is proven"
+    assert judged.forecast.seconds < HELD_SECONDS / 2 and judged.forecast.downtime_seconds < HELD_SECONDS / 2
+
+
+def test_short_deployments_do_not_correct_the_forecast_of_long_ones():
+    def correction(*pairs: tuple[float, float]) -> float:
+        return correction_from([{"forecast_seconds": one, "actual_seconds": other} for one, other in pairs])
+
+    assert correction() == correction((0.001, 0.2), (0.005, 0.5), (0.0, 0.1)) == 1
+    assert correction((0.001, 0.2), (10, 20), (0.001, 0.2)) == 2
+    assert correction((0.5, 2)) == 4 and correction((1, 1000)) == 10

@@ -65,6 +65,7 @@ def rehearse(scripts: Scripts, copy: Dsn, policy: MigrationPolicy, findings: tup
             policy.budget_seconds,
             lock_timeout_ms=policy.deploy.lock_timeout_ms if policy.deploy else LOCK_TIMEOUT_MS,
             lock_attempts=LOCK_ATTEMPTS,
+            in_the_way=load.in_the_way,
         )
     seen = Rehearsal(
         version=migration.version,
