@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgops.errors import Refused
 from pgops.fleet import Database, Fleet, Settings
+from pgops.include import include_folder
 from pgops.operators import resources
 from pgops.operators.deployment.base import (
     DeploymentOperator,
@@ -25,6 +26,7 @@ from pgops.operators.results import to_xcom
 if TYPE_CHECKING:
     from pgops.migration.deployment.evidence import Evidence
     from pgops.migration.verdict.records import Verdict
+    from pgops.postgres import Dsn
 
 log = logging.getLogger(__name__)
 
@@ -159,6 +161,12 @@ class CheckAgainOperator(DeploymentOperator):
                 remedy="Validate and deploy what they are now",
             )
         there = applied(production).get(self.version)
+        if there is not None and there.complete and there.direction == "apply":
+            raise Refused(
+                f"Migration {self.version} is already there: DAG run {there.dag_run} deployed it",
+                where=production.where,
+                remedy="There is nothing to deploy; if the schema is not as it should be, mend it by a new version",
+            )
         before, _ = snapshots(settings, verdict)
         if there is not None and not there.complete:
             found = Evidence("production as rehearsed", True, f"an earlier run stopped half way: {there.standing}", {})
@@ -169,9 +177,24 @@ class CheckAgainOperator(DeploymentOperator):
             raise Refused(
                 f"Production is not what the migration was rehearsed on: {found.summary}",
                 where=production.where,
-                remedy="Find out who changed it; then validate again with refresh",
+                remedy=self._remedy(database, production),
             )
         return to_xcom(found)
+
+    def _remedy(self, database: Database, production: Dsn) -> str:
+        from pgops.migration.scripts.history import migrations_of, on
+
+        policy = resources.migration_policy(database)
+        migrations = migrations_of(policy, include_folder())
+        there = on(production, migrations, policy.baseline)
+        earlier = migrations[: [one.version for one in migrations].index(self.version)]
+        missing = [one.version for one in earlier if one.version not in there]
+        if missing:
+            return f"It was rehearsed on top of {', '.join(missing[:10])}, which production lacks: deploy that first"
+        return (
+            "Find out who changed it; then validate again with refresh, from a backup that was taken since. No backup"
+            " has an INVALID index: repair or drop it"
+        )
 
 
 class BaselineOperator(DeploymentOperator):
