@@ -217,3 +217,45 @@ def test_short_deployments_do_not_correct_the_forecast_of_long_ones():
     assert correction() == correction((0.001, 0.2), (0.005, 0.5), (0.0, 0.1)) == 1
     assert correction((0.001, 0.2), (10, 20), (0.001, 0.2)) == 2
     assert correction((0.5, 2)) == 4 and correction((1, 1000)) == 10
+
+
+ALLOW_DROP = "-- pgops: allow ban-drop-column, ban-drop-table\n"
+ADD_NAME = (
+    "ALTER TABLE users ADD COLUMN name text NOT NULL DEFAULT ''; ALTER TABLE users ALTER COLUMN name DROP DEFAULT"
+)
+
+
+def test_a_column_may_be_dropped_when_its_rollback_says_that_it_knows_what_is_lost(copies):
+    drop = ALLOW_DROP + "ALTER TABLE users DROP COLUMN name"
+    judged = copies.judge(migration("1", drop, f"-- rollback: destructive acknowledged\n{ADD_NAME}"), POLICY)
+    assert judged.passed, judged.reasons
+    assert "the migration destroys values of public.users, and no rollback brings them back" in judged.rehearsal.notes
+    assert not copies.judge(migration("1", drop, ADD_NAME), POLICY).passed
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ("; -- pgops: autocommit\nUPDATE users SET email = email || '.' WHERE id = 7", "public.users was '4000 rows"),
+        ("; ALTER TABLE users ADD COLUMN left_behind int", "users.left_behind"),
+        ("; ALTER TABLE users ALTER COLUMN name DROP NOT NULL", "column public.users.name was"),
+    ],
+    ids=["another column's values", "a column", "its definition"],
+)
+def test_dropping_a_column_excuses_nothing_else(copies, more, reason):
+    drop = ALLOW_DROP + "ALTER TABLE users DROP COLUMN name"
+    judged = copies.judge(migration("1", drop, f"-- rollback: destructive acknowledged\n{ADD_NAME}{more}"), POLICY)
+    assert [one for one in judged.reasons if reason in one], judged.reasons
+
+
+def test_a_table_may_be_dropped_when_its_rollback_makes_it_again(copies):
+    table = "CREATE TABLE given (id bigint PRIMARY KEY, x text)"
+    judged = copies.judge(
+        migration(
+            "1",
+            f"-- given: {table}\n-- given: INSERT INTO given VALUES (1, 'x')\n{ALLOW_DROP}DROP TABLE given",
+            f"-- rollback: destructive acknowledged\n{table}",
+        ),
+        POLICY,
+    )
+    assert judged.passed, judged.reasons

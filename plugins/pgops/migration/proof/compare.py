@@ -108,6 +108,35 @@ def harmless(difference: Difference) -> bool:
     return difference.layer == "catalog" and difference.what.startswith(_HARMLESS)
 
 
+def inevitable(before: Snapshot, after: Snapshot, back: Snapshot, difference: Difference) -> bool:
+    """Whether no rollback could do better, because the migration itself dropped a column or a table.
+
+    Its values are gone, and a column comes back at the end of its table. The other columns must be as they were.
+
+    Args:
+        before, after, back: before the migration, after it, and after the rollback; of the rows each with the columns
+            that are left in the one before.
+    """
+    table = difference.what.removeprefix("column order ").removeprefix("TABLE ")
+    dropped = f"table {table}" in before.catalog and f"table {table}" not in after.catalog
+    prefix = f"column {table}."
+    if not dropped and not any(one.startswith(prefix) for one in before.catalog.keys() - after.catalog.keys()):
+        return False
+    match difference.layer:
+        case "data":
+            kept = after.data.get(table)
+            return bool(difference.after) and (dropped or (kept is not None and kept == back.data.get(table)))
+        case "catalog" if difference.what.startswith("column order "):
+            return sorted(difference.before.split(", ")) == sorted(difference.after.split(", "))
+        case "schema":
+            return _lines(difference.before) == _lines(difference.after)
+    return False
+
+
+def _lines(text: str) -> list[str]:
+    return sorted(line.rstrip(",") for line in text.splitlines())
+
+
 def schema_hash(snapshot: Snapshot) -> str:
     """One number for what two servers of one major version must have in common; invalid indexes are part of it."""
     text = json.dumps(_common(snapshot), ensure_ascii=False, sort_keys=True)

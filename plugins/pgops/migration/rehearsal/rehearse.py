@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 from pgops.fleet import MigrationPolicy
 from pgops.include import sql_text
-from pgops.migration.model import Finding, Migration, Script
+from pgops.migration.model import Difference, Finding, Migration, Script
 from pgops.migration.proof import compare
 from pgops.migration.proof.review import review
 from pgops.migration.proof.snapshot import Snapshot
 from pgops.migration.rehearsal import recorder
 from pgops.migration.rehearsal.load import Load, touched_tables
 from pgops.migration.rehearsal.synthetic import shape, write_rows
-from pgops.migration.verdict.judge import Rehearsal
+from pgops.migration.verdict.judge import Rehearsal, acknowledged
 from pgops.postgres import Dsn, connect
 
 log = logging.getLogger(__name__)
@@ -90,10 +90,14 @@ def rehearse(scripts: Scripts, copy: Dsn, policy: MigrationPolicy, findings: tup
     if rolled_back.failure is not None:
         return Rehearsed(seen, before, after)
     left = compare.differences(before, compare.take(copy, like=before))
+    accepted = {one for one in left if compare.harmless(one)}
+    if acknowledged(migration):
+        back = compare.take(copy, {one.what for one in left if one.layer == "data"}, like=after, dump=False)
+        accepted |= {one for one in left if compare.inevitable(before, after, back, one)}
     seen = replace(
         seen,
-        left_behind=tuple(one for one in left if not compare.harmless(one)),
-        notes=(*notes, *(f"stays after a rollback: {one.what} {one.after}" for one in left if compare.harmless(one))),
+        left_behind=tuple(one for one in left if one not in accepted),
+        notes=(*notes, *(_stays(one) for one in left if one in accepted)),
     )
     log.info("%s: applying again", migration.label)
     again = recorder.run(copy, scripts.up, "apply", policy.budget_seconds)
@@ -101,6 +105,12 @@ def rehearse(scripts: Scripts, copy: Dsn, policy: MigrationPolicy, findings: tup
         changed = compare.differences(replace(after, data={}), compare.take(copy, ()))
         seen = replace(seen, differs_again=tuple(one for one in changed if not compare.harmless(one)))
     return Rehearsed(replace(seen, applied_again=again), before, after)
+
+
+def _stays(one: Difference) -> str:
+    if one.layer == "data":
+        return f"the migration destroys values of {one.what}, and no rollback brings them back"
+    return f"stays after a rollback: {one.what} {one.after}"
 
 
 def relation_bytes(dsn: Dsn) -> dict[str, int]:
