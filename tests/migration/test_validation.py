@@ -259,3 +259,25 @@ def test_a_table_may_be_dropped_when_its_rollback_makes_it_again(copies):
         POLICY,
     )
     assert judged.passed, judged.reasons
+
+
+BOOM = (
+    "CREATE FUNCTION boom() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no more'; END $$;"
+    " CREATE TRIGGER boom BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION boom()"
+)
+NO_BOOM = "DROP TRIGGER boom ON users; DROP FUNCTION boom()"
+
+
+def test_a_migration_after_which_the_application_cannot_write_is_refused(copies):
+    judged = copies.judge(migration("1", BOOM, NO_BOOM), POLICY)
+    assert [reason for reason in judged.reasons if "fails: no more" in reason and "writes-fail" in reason]
+    assert copies.judge(migration("1", f"-- pgops: allow writes-fail\n{BOOM}", NO_BOOM), POLICY).passed
+
+
+def test_a_file_may_allow_itself_what_the_review_of_the_copy_finds(copies):
+    """A constraint that is NOT VALID now and validated by the next version is how it should be done."""
+    up = "ALTER TABLE users ADD CONSTRAINT named CHECK (name <> '') NOT VALID"
+    down = "ALTER TABLE users DROP CONSTRAINT named"
+    assert not copies.judge(migration("1", up, down), POLICY).passed
+    allowed = copies.judge(migration("1", f"-- pgops: allow unvalidated-constraint\n{up}", down), POLICY)
+    assert allowed.passed, allowed.reasons

@@ -70,6 +70,19 @@ def _named(node: Any) -> Iterator[list[str | None]]:
             yield parts[:-1] if node.removeType in _PARTS_OF_TABLES else parts
 
 
+def refused_writes(dsn: Dsn, tables: Sequence[str]) -> dict[str, str]:
+    """The tables of which no row can be set to itself, and why in the server's words; nothing of it lasts."""
+    refused = {}
+    with connect(dsn, APPLICATION, Limits(statement=30, lock=10)) as connection, connection.cursor() as cursor:
+        for table in tables[:MOST_TABLES]:
+            try:
+                _Canary(dsn, table, "write", EVERY_SECONDS)._attempt(connection)
+            except psycopg2.Error as error:
+                cursor.execute("ROLLBACK")
+                refused[table] = " ".join((error.diag.message_primary or str(error)).split())
+    return refused
+
+
 class Load:
     """While inside, each table has a reader and a writer, and for a while a reader that does not end.
 

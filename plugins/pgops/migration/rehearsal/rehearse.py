@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 from pgops.fleet import MigrationPolicy
 from pgops.include import sql_text
+from pgops.migration.gate.check import allowed_rules
 from pgops.migration.model import Difference, Finding, Migration, Script
 from pgops.migration.proof import compare
-from pgops.migration.proof.review import review
+from pgops.migration.proof.review import failing_writes, review
 from pgops.migration.proof.snapshot import Snapshot
 from pgops.migration.rehearsal import recorder
-from pgops.migration.rehearsal.load import Load, touched_tables
+from pgops.migration.rehearsal.load import Load, refused_writes, touched_tables
 from pgops.migration.rehearsal.synthetic import shape, write_rows
 from pgops.migration.verdict.judge import Rehearsal, acknowledged
 from pgops.postgres import Dsn, connect
@@ -56,6 +57,7 @@ def rehearse(scripts: Scripts, copy: Dsn, policy: MigrationPolicy, findings: tup
     migration = scripts.migration
     before, shape_before, sizes = compare.take(copy), shape(copy), relation_bytes(copy)
     touched = tuple(name for name in touched_tables(copy, scripts.up) if name in sizes)
+    refused_before = refused_writes(copy, touched)
     log.info("%s: applying, beside readers and writers of %s", migration.label, ", ".join(touched) or "no table")
     with Load(copy, touched, hold_seconds=HELD_SECONDS) as load:
         applied = recorder.run(
@@ -79,7 +81,9 @@ def rehearse(scripts: Scripts, copy: Dsn, policy: MigrationPolicy, findings: tup
     if applied.failure is not None:
         return Rehearsed(seen, before, None)
     after = compare.take(copy, like=before)
-    findings += tuple(review(copy, before, policy))
+    brought = [*review(copy, before, policy), *failing_writes(refused_before, refused_writes(copy, touched), policy)]
+    allowed = allowed_rules(migration)
+    findings += tuple(_allowed(one) if one.rule in allowed else one for one in brought)
     if scripts.down is None:
         return Rehearsed(replace(seen, findings=findings), before, after)
     log.info("%s: writing rows, then rolling back", migration.label)
@@ -105,6 +109,11 @@ def rehearse(scripts: Scripts, copy: Dsn, policy: MigrationPolicy, findings: tup
         changed = compare.differences(replace(after, data={}), compare.take(copy, ()))
         seen = replace(seen, differs_again=tuple(one for one in changed if not compare.harmless(one)))
     return Rehearsed(replace(seen, applied_again=again), before, after)
+
+
+def _allowed(one: Finding) -> Finding:
+    message = f"A comment allows {one.rule}: {one.message}"
+    return replace(one, rule="allowed", level="warning", message=message, remedy="Nothing, if it is meant")
 
 
 def _stays(one: Difference) -> str:
