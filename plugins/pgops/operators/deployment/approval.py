@@ -59,7 +59,10 @@ class ApproveOperator(ApprovalOperator):
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         """Record who said yes; whoever asked for it may not, unless the policy allows that."""
-        answerer = (event.get("responded_by_user") or {}).get("id")
+        user = event.get("responded_by_user") or {}
+        # A run knows its requester by name; not every auth manager has names for ids.
+        known_as = {str(user[key]) for key in ("id", "name") if user.get(key)}
+        answerer = str(user.get("name") or user.get("id") or "")
         try:
             answer = super().execute_complete(context, event)
         except HITLRejectException:
@@ -67,19 +70,19 @@ class ApproveOperator(ApprovalOperator):
             _keep_problem(context, self.database, said)
             raise
         try:
-            self._record(context, answerer or "")
+            self._record(context, answerer, known_as)
         except PgOpsError as error:
             _keep_problem(context, self.database, str(error))
             raise FailedForGood(error) from error
         return {"approved_by": answerer, "at": str(answer["responded_at"])}
 
-    def _record(self, context: Mapping[str, Any], approver: str) -> None:
+    def _record(self, context: Mapping[str, Any], approver: str, known_as: set[str]) -> None:
         """Airflow lets only the assigned users answer; the policy may be another one by now."""
         policy = resources.deploy_policy(load_fleet().database(self.database))
         asked = requester(context)
         names = may_approve(policy, asked)
-        own = approver == asked and not policy.requester_may_approve
-        if not approver or own or (names and approver not in names):
+        own = asked in known_as and not policy.requester_may_approve
+        if not approver or own or (names and not known_as & set(names)):
             raise Refused(
                 f"{approver or 'nobody'} may not approve what {asked} asked for",
                 where=f"{self.database}, migration {self.version}",

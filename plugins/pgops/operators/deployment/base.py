@@ -78,6 +78,17 @@ def requester(context: Mapping[str, Any]) -> str:
     return context["dag_run"].triggering_user_name or "nobody that Airflow knows"
 
 
+def refuse_unapproved(settings: Settings, context: Mapping[str, Any]) -> None:
+    """Raise Refused unless a person's yes stands in the ledger: a task that somebody marked as success is no yes."""
+    kept = resources.ledger(settings).rows("deployment", run_id=context["run_id"])
+    if not any(row["approved_by"] for row in kept):
+        raise Refused(
+            "Nobody has approved this deployment",
+            where=f"DAG run {context['run_id']}, task approve",
+            remedy="Trigger it again and have it approved under Required Actions; marking the task does not count",
+        )
+
+
 def state_of(context: Mapping[str, Any], task_id: str) -> str | None:
     """The state of another task of this run."""
     states = context["ti"].get_task_states(dag_id=context["dag"].dag_id, run_ids=[context["run_id"]])

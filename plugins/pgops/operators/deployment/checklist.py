@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from pgops.errors import Refused
 from pgops.fleet import Database, Fleet, Settings
+from pgops.include import include_folder
 from pgops.operators import resources
 from pgops.operators.deployment.base import (
     DeploymentOperator,
     EvidenceOperator,
     record_evidence,
     refuse_if_deployed,
+    refuse_unapproved,
     requester,
     same_schema,
     snapshots,
@@ -25,6 +27,7 @@ from pgops.operators.results import to_xcom
 if TYPE_CHECKING:
     from pgops.migration.deployment.evidence import Evidence
     from pgops.migration.verdict.records import Verdict
+    from pgops.postgres import Dsn
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +174,9 @@ class CheckAgainOperator(DeploymentOperator):
         from pgops.migration.deployment.evidence import Evidence
         from pgops.migration.deployment.versions import applied
 
-        verdict, production = self.validated(context), self.production(database)
+        verdict = self.validated(context)
+        refuse_unapproved(settings, context)
+        production = self.production(database)
         if self.migration(database).checksum != verdict.checksum:
             raise Refused(
                 "The migration's files were changed while it waited for its approval",
@@ -190,9 +195,24 @@ class CheckAgainOperator(DeploymentOperator):
             raise Refused(
                 f"Production is not what the migration was rehearsed on: {found.summary}",
                 where=production.where,
-                remedy="Find out who changed it; then validate again with refresh",
+                remedy=self._remedy(database, production),
             )
         return to_xcom(found)
+
+    def _remedy(self, database: Database, production: Dsn) -> str:
+        from pgops.migration.scripts.history import migrations_of, on
+
+        policy = resources.migration_policy(database)
+        migrations = migrations_of(policy, include_folder())
+        there = on(production, migrations, policy.baseline)
+        earlier = migrations[: [one.version for one in migrations].index(self.version)]
+        missing = [one.version for one in earlier if one.version not in there]
+        if missing:
+            return f"It was rehearsed on top of {', '.join(missing[:10])}, which production lacks: deploy that first"
+        return (
+            "Find out who changed it; then validate again with refresh, from a backup that was taken since. No backup"
+            " has an INVALID index: repair or drop it"
+        )
 
 
 class BaselineOperator(DeploymentOperator):

@@ -13,6 +13,7 @@ from pgops.operators.deployment.base import (
     DeploymentOperator,
     EvidenceOperator,
     record_evidence,
+    refuse_unapproved,
     run_facts,
     same_schema,
     skip_unless_deployed,
@@ -69,6 +70,7 @@ class DeployOperator(DeploymentOperator):
         from pgops.migration.deployment.deploy import apply
         from pgops.migration.scripts.statements import parse
 
+        refuse_unapproved(fleet.checked_settings(), context)
         migration, policy = self.migration(database), resources.migration_policy(database)
         if migration.checksum != self.validated(context).checksum:
             raise Refused("The migration's files were changed", where=self.version, remedy="Validate them again")
