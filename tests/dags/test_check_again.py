@@ -45,7 +45,12 @@ def look(site: Site):
             site.stand.postgres.execute(change, "app")
         left = SimpleNamespace(xcom_pull=lambda task_ids: to_xcom(verdict))
         task = CheckAgainOperator(task_id="check_again", database="app", version=version)
-        return task.work({"run_id": version, "ti": left}, fleet, fleet.database("app"))
+        found = {"run_id": version, "ti": left, "dag": SimpleNamespace(dag_id="migration_deploy")}
+        found["dag_run"] = SimpleNamespace(triggering_user_name="ann")
+        try:
+            return task.work(found, fleet, fleet.database("app"))
+        finally:
+            resources.deploy_lease(settings, fleet.database("app"), found).release()
 
     yield look
     site.stand.postgres.execute("drop table if exists drifted", "app")
@@ -71,5 +76,5 @@ def test_where_an_earlier_version_is_missing_that_one_is_to_be_deployed_first(lo
 
 def test_what_is_there_already_is_said_to_be_there(look, site):
     run(site.dsn("pg_app_owner"), chosen(HISTORY, "001"))
-    with pytest.raises(Refused, match="001 is already there"):
+    with pytest.raises(Refused, match="001 is deployed already"):
         look("001")
