@@ -16,11 +16,15 @@ from pgops.migration.verdict.report import as_html
 from pgops.storage import Bucket
 
 _WHEN = ("before", "after")
+_SECOND = 1.0
 
 
 def correction_from(history: Sequence[Mapping[str, Any]]) -> float:
-    """Actual to forecast of earlier deployments: the median, between a tenth and ten; 1 without experience."""
-    ratios = [one["actual_seconds"] / one["forecast_seconds"] for one in history if one["forecast_seconds"]]
+    """Actual to forecast of earlier deployments: the median, between a tenth and ten; 1 without experience.
+
+    A second is added to both: next to what every deployment costs, a tiny one says nothing about a long one.
+    """
+    ratios = [(one["actual_seconds"] + _SECOND) / (one["forecast_seconds"] + _SECOND) for one in history]
     return min(max(statistics.median(ratios), 0.1), 10.0) if ratios else 1.0
 
 
