@@ -27,13 +27,13 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extras import Json
 
 from pgops.backfill import job as jobs
-from pgops.backfill.check import APPLICATION, ask, part_of, prepare, run
+from pgops.backfill.check import APPLICATION, ask, part_of, run, session
 from pgops.backfill.job import Job, RangeState, State, as_json
 from pgops.backfill.pace import Go, Pace, Stop, Unthrottled
 from pgops.backfill.statements import Position, Statements
 from pgops.backfill.steering import Steering
 from pgops.errors import LostOwnership, PgOpsError, Refused
-from pgops.postgres import DatabaseError, Dsn, Limits, connect
+from pgops.postgres import DatabaseError, Dsn, Limits
 
 log = logging.getLogger(__name__)
 
@@ -226,8 +226,7 @@ class _Worker:
     def _session(self) -> Iterator[None]:
         options = self.options
         limits = Limits(statement=options.statement_timeout, lock=options.lock_timeout, idle_in_transaction=30)
-        with connect(self.dsn, self.application_name, limits) as connection:
-            prepare(connection)
+        with session(self.dsn, limits, self.application_name) as connection:
             self.connection = connection
             self.job = jobs.read_job(connection, self.id, self.dsn.where)
             self.desired, self.speed = self.job.desired, self.job.speed
@@ -703,8 +702,7 @@ class _Worker:
             if said["vacuumed"] or said["dead"] <= share * (said["dead"] + said["live"]):
                 return
             limits = Limits(statement=self.options.proof_timeout, lock=1, idle_in_transaction=0)
-            with connect(self.dsn, f"{self.application_name} vacuum", limits) as connection:
-                prepare(connection)
+            with session(self.dsn, limits, f"{self.application_name} vacuum") as connection:
                 begun = time.monotonic()
                 run(connection, walk.statements.vacuum())
                 log.info("Vacuumed %s in %.1f s", walk.statements.part.title, time.monotonic() - begun)
@@ -755,5 +753,5 @@ def _said(error: psycopg2.Error) -> str:
 
 def _remember(dsn: Dsn, job: int, error: PgOpsError) -> None:
     """Leave the reason with the job; the work may have failed because nobody can be reached."""
-    with contextlib.suppress(PgOpsError), connect(dsn, APPLICATION, Limits(statement=5, lock=1)) as connection:
+    with contextlib.suppress(PgOpsError), session(dsn, Limits(statement=5, lock=1)) as connection:
         ask(connection, "job/fail.sql", id=job, error=str(error))
