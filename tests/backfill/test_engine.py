@@ -71,6 +71,25 @@ def test_any_key_will_do(each_database: Dsn, kind: str) -> None:
     assert worked.batches > 3
 
 
+def test_a_batch_reads_its_own_rows_only_whatever_the_planner_believes(each_database: Dsn) -> None:
+    execute(
+        each_database,
+        """
+        CREATE TABLE users (a int, b int, spent int, tier text, PRIMARY KEY (a, b)) WITH (autovacuum_enabled = off);
+        INSERT INTO users SELECT 1, g, g FROM generate_series(1, 50) g;
+        ANALYZE users;
+        INSERT INTO users SELECT 1, g, g FROM generate_series(51, 20000) g;
+        """,
+    )
+    job = begun(each_database)
+    reads = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'users'"
+    before = one(each_database, reads)
+    worked = backfill.work(each_database, job.id, options=SMALL)
+    assert worked.rows == 20_000 and worked.batches >= 40
+    assert eventually(lambda: one(each_database, reads) > before)
+    assert one(each_database, reads) - before < 5 * 20_000  # bound, update, sweep
+
+
 def test_names_with_quotes_are_only_names(each_database: Dsn) -> None:
     execute(
         each_database,

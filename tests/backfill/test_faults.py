@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import psycopg2
 import pytest
@@ -67,15 +69,14 @@ def test_thirty_kills_change_every_row_exactly_once(each_database: Dsn) -> None:
     for writer in writers:
         writer.start()
     try:
-        kills = 0
-        for _ in range(30):
-            with _worker(each_database, job.id) as worker:
-                assert worker.stdout is not None
-                worker.stdout.readline()
+        with _workers(each_database, job.id) as (said, ask):
+            for _ in range(30):
+                ask.write("another\n")
+                ask.flush()
+                pid = int(said.readline())
                 time.sleep(random.uniform(0.02, 0.2))
-                kills += worker.poll() is None
-                worker.kill()
-        assert kills == 30
+                os.kill(pid, signal.SIGKILL)
+                assert int(said.readline()) == signal.SIGKILL  # it was still at work
     finally:
         over.set()
         for writer in writers:
@@ -89,22 +90,21 @@ def test_thirty_kills_change_every_row_exactly_once(each_database: Dsn) -> None:
 
 
 @contextmanager
-def _worker(dsn: Dsn, job: int) -> Iterator[subprocess.Popen[str]]:
+def _workers(dsn: Dsn, job: int) -> Iterator[tuple[IO[str], IO[str]]]:
     facts = {"host": dsn.host, "port": dsn.port, "dbname": dsn.dbname, "user": dsn.user, "password": dsn.password}
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "tests.backfill.killed_worker", json.dumps(facts), str(job)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"},
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            yield process.stdout, process.stdin
+        finally:
+            process.stdin.close()
 
 
 def _disturb(dsn: Dsn, over: threading.Event, rows: int, seed: int) -> None:
@@ -266,10 +266,10 @@ def test_a_bound_that_takes_too_long_to_find_halves_the_batch(each_database: Dsn
     execute(each_database, "CREATE TABLE users (id bigint PRIMARY KEY, spent int, tier text)")
     execute(
         each_database,
-        "INSERT INTO users SELECT g, g, CASE WHEN g % 100 > 0 THEN 'x' END FROM generate_series(1, 200000) g",
+        "INSERT INTO users SELECT g, g, CASE WHEN g % 100 > 0 THEN 'x' END FROM generate_series(1, 400000) g",
     )
     job = begun(each_database)
-    options = replace(FAST, first_batch=190_000, most_batch=1_000, statement_timeout=0.015)
+    options = replace(FAST, first_batch=390_000, most_batch=2_000, statement_timeout=0.04)
     worked = backfill.work(each_database, job.id, options=options)
     assert worked.outcome == "done" and worked.retries > 0
     assert one(each_database, "SELECT count(*) FROM users WHERE tier IS NULL") == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -74,12 +74,14 @@ class CheckedSpec:
 
 
 @contextmanager
-def session(dsn: Dsn, limits: Limits = ASKING, name: str = APPLICATION) -> Iterator[Connection]:
+def session(
+    dsn: Dsn, limits: Limits = ASKING, name: str = APPLICATION, settings: Sequence[str] = ()
+) -> Iterator[Connection]:
     """A session in which a specification means what the parser has read, and sees every row or fails.
 
     The settings stand from the beginning: psycopg2 asks only then how the server reads a backslash.
     """
-    options = " ".join([dsn.options.get("options", ""), *(f"-c {setting}" for setting in _SETTINGS)])
+    options = " ".join([dsn.options.get("options", ""), *(f"-c {setting}" for setting in (*_SETTINGS, *settings))])
     with connect(replace(dsn, options={**dsn.options, "options": options.strip()}), name, limits) as connection:
         yield connection
 

@@ -42,6 +42,8 @@ _TRY_AGAIN = ("55P03", "40P01", "40001", "57014", "53100", "53200", "53300", "53
 _LOCKED = ("55P03", "40P01")
 _CHANGED = ("42P01", "42703", "3F000", "XX000")  # renamed, dropped, or dropped while the statement ran
 _LOST = ("", "57P01", "57P02", "57P03", "57P05", "25P02", "25P03", "25006")
+# A batch is small: a plan that reads the whole table for it is always a mistake of the planner's, and so is compiling.
+_PLANNER = ("enable_seqscan=off", "jit=off")
 ONE_BY_ONE = 16  # rows
 LONGEST_NAP = 0.2
 KEPT_BATCHES = 200
@@ -226,7 +228,7 @@ class _Worker:
     def _session(self) -> Iterator[None]:
         options = self.options
         limits = Limits(statement=options.statement_timeout, lock=options.lock_timeout, idle_in_transaction=30)
-        with session(self.dsn, limits, self.application_name) as connection:
+        with session(self.dsn, limits, self.application_name, _PLANNER) as connection:
             self.connection = connection
             self.job = jobs.read_job(connection, self.id, self.dsn.where)
             self.desired, self.speed = self.job.desired, self.job.speed
@@ -354,8 +356,8 @@ class _Worker:
 
     def _batch(self, walk: _Walk) -> bool:
         """One batch with its checkpoint; whether the range ends with it."""
+        upto, units, ended = self._bound(walk)
         with self._transaction():
-            upto, units, ended = self._bound(walk)
             rows = walk.statements.between(self._from(walk), upto)
             unlocked = walk.unlocked
             update = walk.statements.update_unlocked(rows) if unlocked else walk.statements.update(rows)
