@@ -178,6 +178,8 @@ def work(
     worker = _Worker(dsn, job, ranges, pace or Unthrottled(), options, stop, on_progress, application_name)
     try:
         return worker.work()
+    except (Refused, LostOwnership):
+        raise  # about this worker, not about the job: another one may be well at work
     except PgOpsError as error:
         _remember(dsn, job, error)
         raise
