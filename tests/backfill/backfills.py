@@ -41,7 +41,7 @@ def users(dsn: Dsn, rows: int = 3_000) -> None:
         CREATE TABLE users (id bigint PRIMARY KEY, spent int NOT NULL, tier text DEFAULT 'new', touched int DEFAULT 0);
         INSERT INTO users (id, spent, tier) SELECT g, g % 1000, NULL FROM generate_series(1, {rows}) g;
         CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN IF new.tier IS DISTINCT FROM old.tier THEN new.touched := old.touched + 1; END IF; RETURN new; END $$;
+            $$ BEGIN new.touched := old.touched + (new.tier IS DISTINCT FROM old.tier)::int; RETURN new; END $$;
         CREATE TRIGGER touch BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION touch();
         ANALYZE users;
         """,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +23,14 @@ from pgops.postgres import Dsn, Limits, connect
 
 APPLICATION = "pgops.backfill"
 ASKING = Limits(statement=60, lock=2)
+_SETTINGS = (
+    "standard_conforming_strings=on",
+    "row_security=off",
+    "datestyle=ISO",
+    "intervalstyle=postgres",
+    "extra_float_digits=1",
+    "bytea_output=hex",
+)
 _KINDS = {
     "v": "a view",
     "m": "a materialized view",
@@ -66,20 +74,16 @@ class CheckedSpec:
 
 
 @contextmanager
-def session(dsn: Dsn, limits: Limits = ASKING, name: str = APPLICATION) -> Iterator[Connection]:
-    """A session in which a specification means what the parser has read, and sees every row or fails."""
-    with connect(dsn, name, limits) as connection:
-        prepare(connection)
+def session(
+    dsn: Dsn, limits: Limits = ASKING, name: str = APPLICATION, settings: Sequence[str] = ()
+) -> Iterator[Connection]:
+    """A session in which a specification means what the parser has read, and sees every row or fails.
+
+    The settings stand from the beginning: psycopg2 asks only then how the server reads a backslash.
+    """
+    options = " ".join([dsn.options.get("options", ""), *(f"-c {setting}" for setting in (*_SETTINGS, *settings))])
+    with connect(replace(dsn, options={**dsn.options, "options": options.strip()}), name, limits) as connection:
         yield connection
-
-
-def prepare(connection: Connection) -> None:
-    """Settings without which text would be read differently, or rows would be hidden."""
-    run(
-        connection,
-        "SET standard_conforming_strings = on; SET row_security = off; SET DateStyle = 'ISO';"
-        " SET IntervalStyle = 'postgres'; SET extra_float_digits = 1; SET bytea_output = 'hex'",
-    )
 
 
 def run(

@@ -27,13 +27,13 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extras import Json
 
 from pgops.backfill import job as jobs
-from pgops.backfill.check import APPLICATION, ask, part_of, prepare, run
+from pgops.backfill.check import APPLICATION, ask, part_of, run, session
 from pgops.backfill.job import Job, RangeState, State, as_json
 from pgops.backfill.pace import Go, Pace, Stop, Unthrottled
 from pgops.backfill.statements import Position, Statements
 from pgops.backfill.steering import Steering
 from pgops.errors import LostOwnership, PgOpsError, Refused
-from pgops.postgres import DatabaseError, Dsn, Limits, connect
+from pgops.postgres import DatabaseError, Dsn, Limits
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,8 @@ _TRY_AGAIN = ("55P03", "40P01", "40001", "57014", "53100", "53200", "53300", "53
 _LOCKED = ("55P03", "40P01")
 _CHANGED = ("42P01", "42703", "3F000", "XX000")  # renamed, dropped, or dropped while the statement ran
 _LOST = ("", "57P01", "57P02", "57P03", "57P05", "25P02", "25P03", "25006")
+# A batch is small: a plan that reads the whole table for it is always a mistake of the planner's, and so is compiling.
+_PLANNER = ("enable_seqscan=off", "jit=off")
 ONE_BY_ONE = 16  # rows
 LONGEST_NAP = 0.2
 KEPT_BATCHES = 200
@@ -176,6 +178,8 @@ def work(
     worker = _Worker(dsn, job, ranges, pace or Unthrottled(), options, stop, on_progress, application_name)
     try:
         return worker.work()
+    except (Refused, LostOwnership):
+        raise  # about this worker, not about the job: another one may be well at work
     except PgOpsError as error:
         _remember(dsn, job, error)
         raise
@@ -226,8 +230,7 @@ class _Worker:
     def _session(self) -> Iterator[None]:
         options = self.options
         limits = Limits(statement=options.statement_timeout, lock=options.lock_timeout, idle_in_transaction=30)
-        with connect(self.dsn, self.application_name, limits) as connection:
-            prepare(connection)
+        with session(self.dsn, limits, self.application_name, _PLANNER) as connection:
             self.connection = connection
             self.job = jobs.read_job(connection, self.id, self.dsn.where)
             self.desired, self.speed = self.job.desired, self.job.speed
@@ -355,8 +358,8 @@ class _Worker:
 
     def _batch(self, walk: _Walk) -> bool:
         """One batch with its checkpoint; whether the range ends with it."""
+        upto, units, ended = self._bound(walk)
         with self._transaction():
-            upto, units, ended = self._bound(walk)
             rows = walk.statements.between(self._from(walk), upto)
             unlocked = walk.unlocked
             update = walk.statements.update_unlocked(rows) if unlocked else walk.statements.update(rows)
@@ -703,8 +706,7 @@ class _Worker:
             if said["vacuumed"] or said["dead"] <= share * (said["dead"] + said["live"]):
                 return
             limits = Limits(statement=self.options.proof_timeout, lock=1, idle_in_transaction=0)
-            with connect(self.dsn, f"{self.application_name} vacuum", limits) as connection:
-                prepare(connection)
+            with session(self.dsn, limits, f"{self.application_name} vacuum") as connection:
                 begun = time.monotonic()
                 run(connection, walk.statements.vacuum())
                 log.info("Vacuumed %s in %.1f s", walk.statements.part.title, time.monotonic() - begun)
@@ -755,5 +757,5 @@ def _said(error: psycopg2.Error) -> str:
 
 def _remember(dsn: Dsn, job: int, error: PgOpsError) -> None:
     """Leave the reason with the job; the work may have failed because nobody can be reached."""
-    with contextlib.suppress(PgOpsError), connect(dsn, APPLICATION, Limits(statement=5, lock=1)) as connection:
+    with contextlib.suppress(PgOpsError), session(dsn, Limits(statement=5, lock=1)) as connection:
         ask(connection, "job/fail.sql", id=job, error=str(error))

@@ -60,7 +60,7 @@ def as_html(judged: Judged, at: str) -> str:
     """The report as a page of its own; everything that comes from outside is escaped."""
     rehearsal = judged.rehearsal
     body = [
-        f"<h1>{escape(judged.headline)}</h1>",
+        f'<h1 class="{"good" if judged.passed else "bad"}">{escape(judged.headline)}</h1>',
         f"<p>checksum <code>{escape(rehearsal.checksum)}</code>, rehearsed {escape(at)}</p>",
         _html_list("Why it is refused", judged.reasons, "bad"),
         _html_list("Forecast for production", _forecast(judged.forecast)),
@@ -69,7 +69,9 @@ def as_html(judged: Judged, at: str) -> str:
         ran: Ran | None = getattr(rehearsal, name)
         if ran is not None:
             body.append(f"<h2>{title} in {units.moment(ran.seconds)}{_wal(ran)}</h2>")
-            body.append(_html_table(_HEADING, [_row(one) for one in ran.statements]))
+            rows = [_HEADING, *(_row(one) for one in ran.statements)]
+            used = _used(rows)
+            body.append(_html_table([_HEADING[n] for n in used], [[row[n] for n in used] for row in rows[1:]]))
             if ran.failure:
                 body.append(f'<p class="bad">line {ran.failure.line}: {escape(ran.failure.message)}</p>')
     body += [
@@ -131,9 +133,14 @@ def _section(title: str, lines: Iterable[str]) -> list[str]:
     return ["", f"{title}:", *shown] if shown else []
 
 
+def _used(rows: Sequence[tuple[str, ...]]) -> list[int]:
+    """The columns in which something stands below the heading."""
+    return [n for n in range(len(rows[0])) if any(row[n] not in ("", units.ABSENT) for row in rows[1:])]
+
+
 def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Rows in columns as wide as they need; columns that are empty in every row are left out."""
-    used = [n for n in range(len(rows[0])) if any(row[n] for row in rows[1:])]
+    used = _used(rows)
     widths = {n: max(len(row[n]) for row in rows) for n in used}
     return ["  " + "  ".join(row[n].ljust(widths[n]) for n in used).rstrip() for row in rows]
 
@@ -165,6 +172,7 @@ th, td {{ text-align: left; padding: .3rem .7rem; border-bottom: 1px solid #dde3
 td {{ font-family: ui-monospace, monospace; white-space: nowrap }}
 td:nth-child(2) {{ white-space: normal; min-width: 22rem }}
 code {{ font-family: ui-monospace, monospace }} .bad {{ color: #a01733; font-weight: 600 }}
+h1.good {{ color: #17703f }}
 </style></head><body>
 {body}
 </body></html>
