@@ -16,18 +16,13 @@ from pgops.migration.verdict.report import as_html
 from pgops.storage import Bucket
 
 _WHEN = ("before", "after")
-<<<<<<< HEAD
 # Connecting, the version ledger and the pauses are no part of a forecast, and of short ones they are the most.
 _TELLING_SECONDS = 1.0
-=======
-_SECOND = 1.0
->>>>>>> runs
 
 
 def correction_from(history: Sequence[Mapping[str, Any]]) -> float:
     """Actual to forecast of earlier deployments: the median, between a tenth and ten; 1 without experience.
 
-<<<<<<< HEAD
     Those that were short in both say nothing: a forecast of a millisecond that took ten is no reason to expect ten
     hours where one was forecast.
     """
@@ -36,11 +31,6 @@ def correction_from(history: Sequence[Mapping[str, Any]]) -> float:
         for one in history
         if one["forecast_seconds"] and max(one["actual_seconds"], one["forecast_seconds"]) >= _TELLING_SECONDS
     ]
-=======
-    A second is added to both: next to what every deployment costs, a tiny one says nothing about a long one.
-    """
-    ratios = [(one["actual_seconds"] + _SECOND) / (one["forecast_seconds"] + _SECOND) for one in history]
->>>>>>> runs
     return min(max(statistics.median(ratios), 0.1), 10.0) if ratios else 1.0
 
 
