@@ -9,7 +9,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from pgops.column import ColumnSpec, Step, column_spec, next_steps, perform, state, undo_steps
+from pgops.column import ColumnSpec, Step, column_spec, next_steps, perform, state, undo_steps, waited_for
 from pgops.errors import PgOpsError, Refused
 from pgops.postgres import DatabaseError, Dsn
 from tests.servers import eventually
@@ -257,6 +257,9 @@ def test_an_invalid_index_is_dropped_and_built_anew_and_one_under_construction_i
         reader.set_session(isolation_level="REPEATABLE READ")
         reader.cursor().execute("SELECT 1")  # CREATE INDEX CONCURRENTLY waits for this snapshot
         build = next_steps(state(each, wanted), wanted)[0]
+        assert build.name == "create index"
+        assert ["idle in transaction" in words for words in waited_for(each, 0)] == [True]
+        assert waited_for(each, 60) == []
         failed: list[Exception] = []
 
         def patiently(seconds: float) -> None:

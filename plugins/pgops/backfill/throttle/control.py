@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pgops import units
-from pgops.backfill.pace import Go, Stop, Wait
+from pgops.backfill.pace import Go, Pace, Stop, Wait
 from pgops.backfill.throttle.board import Observed
 from pgops.backfill.throttle.readings import Reading
 
@@ -49,7 +49,7 @@ class Law:
     min_rows_per_second: float
 
 
-class Controller:
+class Controller(Pace):
     """Decides before and after each batch. Any signal may speak against it; the first red one is the reason.
 
     Args:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from zoneinfo import ZoneInfo
 
-from pgops.backfill.pace import Go, Stop, Wait
+from pgops.backfill.pace import Go, Pace, Stop, Wait
 from pgops.backfill.throttle.board import Board
 from pgops.backfill.throttle.control import Controller, Law
 from pgops.backfill.throttle.people import Blackout, Operator
@@ -31,7 +31,7 @@ _NEWS_SECONDS = 10.0
 _IDLE_SECONDS = 2.0
 
 
-class Throttle:
+class Throttle(Pace):
     """A Pace that listens to the database, its standbys, the calendar and the operator. Use it in a `with` block.
 
     Entering it asks everything once, so that what cannot be asked is an error before anything is touched, and measures
