@@ -79,13 +79,13 @@ def perform(
 
 def waited_for(dsn: Dsn, seconds: float = 5) -> list[str]:
     """Whose transactions, open for so long, a CREATE or DROP INDEX CONCURRENTLY would have to wait for, in words."""
-    with connect(dsn, APPLICATION, Limits(statement=30), readonly=True) as connection:
-        with connection.cursor() as cursor:
-            cursor.execute(sql_text("column/waited_for.sql"), {"seconds": seconds})
-            return [
-                f"pid {pid} ({name or 'unnamed'}, {state}, transaction open for {units.duration(age)})"
-                for pid, name, state, age in cursor.fetchall()
-            ]
+    limits = Limits(statement=30)
+    with connect(dsn, APPLICATION, limits, readonly=True) as connection, connection.cursor() as cursor:
+        cursor.execute(sql_text("column/waited_for.sql"), {"seconds": seconds})
+        return [
+            f"pid {pid} ({name or 'unnamed'}, {what}, transaction open for {units.duration(age)})"
+            for pid, name, what, age in cursor.fetchall()
+        ]
 
 
 def _run(connection: Connection, step: Step) -> None:
