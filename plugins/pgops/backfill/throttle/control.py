@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 FLOOR = 0.05
 _UP, _DOWN = 1.5, 0.92
-_ASK_AGAIN = 0.1
+_ASK_AGAIN = 0.25
 _TELL_SECONDS = 10.0
 
 
