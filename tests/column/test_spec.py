@@ -18,6 +18,8 @@ def test_names_are_read_as_sql_reads_them():
     found = spec(table='"My Sales"."Us""ers"', column='"Phone No"')
     assert (found.schema, found.table, found.column) == ("My Sales", 'Us"ers', "Phone No")
     assert found.unfilled == '"Phone No" IS NULL'
+    assert found.relation == '"My Sales"."Us""ers"'
+    assert spec(table=found.relation).relation == found.relation
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,11 @@ class ColumnSpec:
         return f"{self.schema}.{self.table}.{self.column}"
 
     @property
+    def relation(self) -> str:
+        """The table as SQL names it."""
+        return _sql(ast.RangeVar(schemaname=self.schema, relname=self.table, inh=True, relpersistence="p"))
+
+    @property
     def fill(self) -> str | None:
         """The expression for rows without a value."""
         return self.backfill or self.default
