@@ -244,14 +244,14 @@ def test_a_session_that_waits_for_us_is_red_at_the_second_look_and_one_that_wait
         waits = threading.Thread(target=lambda: they.cursor().execute("UPDATE t SET v = 'b' WHERE id = 1"))
         waits.start()
         try:
-            ours = BlockedSessions(0, lambda: [we.info.backend_pid])
+            ours = BlockedSessions(0, "we")
             assert eventually(lambda: read(dsn, ours).figure == 1)
             found = read(dsn, ours)
             assert (found.level, "application" in found.words) == ("red", True)
-            assert read(dsn, BlockedSessions(0, lambda: [we.info.backend_pid])).level == "green"  # the first look
-            assert read(dsn, BlockedSessions(1, lambda: [we.info.backend_pid]), times=3).level == "green"
-            assert read(dsn, BlockedSessions(0, lambda: [-1]), times=3).figure == 0
-            assert read(dsn, BlockedSessions(0, list), times=3).figure == 0
+            assert read(dsn, BlockedSessions(0, "we")).level == "green"  # the first look
+            assert read(dsn, BlockedSessions(1, "we"), times=3).level == "green"
+            assert read(dsn, BlockedSessions(0, "application"), times=3).figure == 0
+            assert read(dsn, BlockedSessions(0, "nobody"), times=3).figure == 0
         finally:
             we.rollback()
             waits.join(30)
@@ -264,14 +264,14 @@ def test_connections_are_measured_against_what_there_may_be(each_database):
 
 
 def test_a_transaction_open_for_long_and_a_prepared_one_are_named(database):
-    assert read(database, OldSnapshots(0.0001, list)).level == "green"
+    assert read(database, OldSnapshots(0.0001, "we")).level == "green"
     with session(database, "forgotten") as other:
         other.set_session(isolation_level="REPEATABLE READ")
         other.cursor().execute("SELECT 1")
-        assert eventually(lambda: read(database, OldSnapshots(0.0001, list)).level == "red")
-        assert "forgotten" in read(database, OldSnapshots(0.0001, list)).words
-        assert read(database, OldSnapshots(30, list)).level == "green"
-        assert read(database, OldSnapshots(0.0001, lambda: [other.info.backend_pid])).level == "green"
+        assert eventually(lambda: read(database, OldSnapshots(0.0001, "we")).level == "red")
+        assert "forgotten" in read(database, OldSnapshots(0.0001, "we")).words
+        assert read(database, OldSnapshots(30, "we")).level == "green"
+        assert read(database, OldSnapshots(0.0001, "forgot")).level == "green"
 
 
 # --- server and table ---
@@ -371,7 +371,7 @@ def test_a_real_autovacuum_slows_down_and_one_against_wraparound_holds_up(vacuum
     dsn = vacuuming
     table = filled(dsn, 20_000)
     execute(dsn, "CREATE TABLE IF NOT EXISTS burnt (i int)")
-    usual, urgent = Autovacuum(table, list, hard=False), Autovacuum(table, list, hard=True)
+    usual, urgent = Autovacuum(table, "we", hard=False), Autovacuum(table, "we", hard=True)
     assert (read(dsn, usual).level, read(dsn, urgent).level) == ("green", "green")
     execute(dsn, "UPDATE t SET v = 'y'")
     assert eventually(lambda: read(dsn, usual).level == "red", 30)

@@ -67,7 +67,7 @@ def test_a_hard_red_waits_for_as_long_as_it_lasts_and_its_seconds_are_counted(cl
     told.say(("lag", "red", True))
     assert isinstance(pace.before_batch(), Wait)
     clock.at += 3
-    assert pace.before_batch() == Wait("lag is red", 0.1)
+    assert pace.before_batch() == Wait("lag is red", 0.25)
     clock.at += 2
     assert pace.reasons() == {"lag": 5.0}
     told.say(("lag", "green", True))
@@ -83,7 +83,7 @@ def test_a_change_of_reason_is_counted_for_each(clock, told):
     pace.before_batch()
     clock.at += 4
     told.say(("lag", "green", True), ("blocked", "red", True))
-    assert pace.before_batch() == Wait("blocked is red", 0.1)
+    assert pace.before_batch() == Wait("blocked is red", 0.25)
     clock.at += 1
     assert pace.reasons() == {"lag": 4.0, "blocked": 1.0}
 

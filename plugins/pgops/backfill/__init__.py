@@ -1,1 +1,1 @@
-"""Millions of rows changed in batches while the application feels nothing."""
+"""Backfills: millions of rows changed while the application feels nothing, and no matter who is killed meanwhile."""

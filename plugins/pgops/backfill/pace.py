@@ -1,4 +1,4 @@
-"""What the engine asks before and after each batch; what answers is the throttle, or nobody."""
+"""What a worker asks between two batches: may it go on, and how long shall it sleep."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Go:
-    """The next batch may run."""
+    """The next batch may begin."""
 
 
 @dataclass(frozen=True)
 class Wait:
-    """No batch now; ask again in `seconds`."""
+    """Not now: ask again after `seconds`."""
 
     reason: str
     seconds: float
@@ -21,7 +21,7 @@ class Wait:
 
 @dataclass(frozen=True)
 class Stop:
-    """No batch any more: a limit that people must look at."""
+    """A critical limit: end this work; a person has to look."""
 
     reason: str
 
@@ -30,25 +30,21 @@ class Pace(Protocol):
     """Decides how fast a backfill goes."""
 
     def before_batch(self) -> Go | Wait | Stop:
-        """Whether the next batch may run now."""
+        """Whether the next batch may begin."""
+        ...
 
     def after_batch(self, rows: int, ms: float, wal_bytes: int) -> float:
-        """How many seconds to sleep after a batch.
-
-        Args:
-            rows: that it changed.
-            ms: that it took, its commit included.
-            wal_bytes: that it wrote.
-        """
+        """Seconds to sleep after a batch that updated `rows` in `ms`."""
+        ...
 
 
 class Unthrottled:
-    """As fast as it goes: for benchmarks and for databases that nobody uses."""
+    """As fast as it goes."""
 
     def before_batch(self) -> Go | Wait | Stop:
-        """Always."""
+        """Go, always."""
         return Go()
 
     def after_batch(self, rows: int, ms: float, wal_bytes: int) -> float:
-        """Never sleeps."""
+        """No sleep."""
         return 0.0

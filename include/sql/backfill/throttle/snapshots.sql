@@ -8,7 +8,7 @@ SELECT pid, coalesce(application_name, '') AS name, coalesce(state, '') AS state
    AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL)
    AND backend_type IN ('client backend', 'parallel worker')
    AND pid <> pg_backend_pid()
-   AND pid <> ALL (%(pids)s)
+   AND NOT starts_with(application_name, %(workers)s)
 UNION ALL
 SELECT 0, gid, 'prepared', extract(epoch FROM clock_timestamp() - prepared)::double precision
   FROM pg_prepared_xacts

@@ -1,7 +1,8 @@
 -- Purpose: the vacuums of this database that run now, and whether one is on the table or its partitions, or has to
 --          prevent a wraparound.
 -- Privileges: pg_monitor: without it the query and the table are hidden.
--- Note:    that an autovacuum must prevent a wraparound stands in its query only. ANALYZE is not in this view.
+-- Note:    that an autovacuum must prevent a wraparound stands in its query only. ANALYZE is not in this view. The
+--          backfill's own vacuums are left out, by the beginning of their name.
 WITH RECURSIVE relations AS (
     SELECT %(relation)s::oid AS oid
     UNION
@@ -18,5 +19,5 @@ SELECT p.pid, p.relid::regclass::text AS relation, p.phase,
   FROM pg_stat_progress_vacuum p
   JOIN pg_stat_activity a USING (pid)
  WHERE p.datname = current_database()
-   AND p.pid <> ALL (%(pids)s)
+   AND NOT starts_with(a.application_name, %(workers)s)
  ORDER BY wraparound DESC, on_table DESC, p.pid

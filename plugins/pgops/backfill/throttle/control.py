@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pgops import units
-from pgops.backfill.pace import Go, Stop, Wait
+from pgops.backfill.pace import Go, Pace, Stop, Wait
 from pgops.backfill.throttle.board import Observed
 from pgops.backfill.throttle.readings import Reading
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 FLOOR = 0.05
 _UP, _DOWN = 1.5, 0.92
-_ASK_AGAIN = 0.1
+_ASK_AGAIN = 0.25
 _TELL_SECONDS = 10.0
 
 
@@ -49,7 +49,7 @@ class Law:
     min_rows_per_second: float
 
 
-class Controller:
+class Controller(Pace):
     """Decides before and after each batch. Any signal may speak against it; the first red one is the reason.
 
     Args:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -43,9 +42,6 @@ class Ask(Protocol):
 
     def __call__(self, question: str | sql.Composed, **values: Any) -> list[dict[str, Any]]:
         """The rows of a query file under include/sql/backfill/throttle/, or of a composed query."""
-
-
-Pids = Callable[[], list[int]]
 
 
 class Signal(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pgops import units
-from pgops.backfill.throttle.readings import Ask, Pids, Reading
+from pgops.backfill.throttle.readings import Ask, Reading
 
 
 class BlockedSessions:
@@ -11,14 +11,13 @@ class BlockedSessions:
 
     name, hard, every = "blocked sessions", True, 0.1
 
-    def __init__(self, limit: int, pids: Pids) -> None:
-        self._limit, self._pids = limit, pids
+    def __init__(self, limit: int, workers: str) -> None:
+        self._limit, self._workers = limit, workers
         self._in_a_row = 0
 
     def read(self, ask: Ask) -> Reading:
         """How many wait for us."""
-        pids = self._pids()
-        rows = ask("blocked", pids=pids) if pids else []
+        rows = ask("blocked", workers=self._workers)
         self._in_a_row = self._in_a_row + 1 if len(rows) > self._limit else 0
         names = ", ".join(f"pid {row['pid']} {row['application_name'] or ''}".strip() for row in rows[:3])
         words = f"{self.name}: {len(rows)} wait for a lock of the backfill; the limit is {self._limit}"
@@ -47,12 +46,12 @@ class OldSnapshots:
 
     name, hard, every = "old snapshot", False, 5.0
 
-    def __init__(self, max_minutes: float, pids: Pids) -> None:
-        self._max, self._pids = max_minutes * 60, pids
+    def __init__(self, max_minutes: float, workers: str) -> None:
+        self._max, self._workers = max_minutes * 60, workers
 
     def read(self, ask: Ask) -> Reading:
         """The oldest one."""
-        rows = ask("snapshots", pids=self._pids())
+        rows = ask("snapshots", workers=self._workers)
         age = (rows[0]["seconds"] or 0.0) if rows else 0.0
         who = f"pid {rows[0]['pid']} ({rows[0]['name'] or 'unnamed'}, {rows[0]['state']})" if rows else "no transaction"
         words = (

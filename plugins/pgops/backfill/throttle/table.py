@@ -12,7 +12,7 @@ import psycopg2
 from psycopg2 import sql
 
 from pgops import units
-from pgops.backfill.throttle.readings import Ask, Pids, Reading
+from pgops.backfill.throttle.readings import Ask, Reading
 from pgops.errors import Refused
 from pgops.include import query
 
@@ -27,14 +27,14 @@ class Autovacuum:
 
     name, every = "vacuum", 0.5
 
-    def __init__(self, relation: int, pids: Pids, *, hard: bool) -> None:
+    def __init__(self, relation: int, workers: str, *, hard: bool) -> None:
         """`hard`: look for those against wraparound on the table; else for all others that matter."""
-        self._relation, self._pids, self.hard = relation, pids, hard
+        self._relation, self._workers, self.hard = relation, workers, hard
         self.name = "wraparound vacuum" if hard else "vacuum"
 
     def read(self, ask: Ask) -> Reading:
         """The vacuum that matters most."""
-        rows = ask("vacuums", relation=self._relation, pids=self._pids())
+        rows = ask("vacuums", relation=self._relation, workers=self._workers)
         urgent = [row for row in rows if row["wraparound"] and row["on_table"]]
         others = [row for row in rows if row not in urgent and (row["wraparound"] or row["on_table"])]
         found = urgent if self.hard else others

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from zoneinfo import ZoneInfo
 
-from pgops.backfill.pace import Go, Stop, Wait
+from pgops.backfill.pace import Go, Pace, Stop, Wait
 from pgops.backfill.throttle.board import Board
 from pgops.backfill.throttle.control import Controller, Law
 from pgops.backfill.throttle.people import Blackout, Operator
@@ -29,9 +29,11 @@ _BASELINE_EVERY = 0.05
 _NEWS_SECONDS = 10.0
 # Reads count as usual again when no batch has run for so long.
 _IDLE_SECONDS = 2.0
+# The server cuts off what is longer.
+_NAME_LENGTH = 63
 
 
-class Throttle:
+class Throttle(Pace):
     """A Pace that listens to the database, its standbys, the calendar and the operator. Use it in a `with` block.
 
     Entering it asks everything once, so that what cannot be asked is an error before anything is touched, and measures
@@ -42,8 +44,8 @@ class Throttle:
         relation: oid of the table.
         policy: the limits.
         timezone: of the blackouts.
-        pids: backends of the workers that this throttle serves (`connection.info.backend_pid`), as they are now.
-        order: what the operator wants now; asked every half second in a thread.
+        workers: how the application_name of every session of the backfill begins.
+        order: what the operator wants now, where the engine does not know it; asked every half second in a thread.
         stop: whether whoever waits for the baseline should give up.
         clock: seconds.
         now: the time of day, in UTC.
@@ -56,29 +58,32 @@ class Throttle:
         policy: BackfillPolicy,
         timezone: str = "UTC",
         *,
-        pids: Callable[[], list[int]] = list,
+        workers: str = "pgops.backfill",
         order: Callable[[], Order] = Order,
         stop: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._dsn, self._policy, self._stop, self._clock = dsn, policy, stop, clock
+        if not workers:
+            raise ValueError("without a name every session would be a worker of the backfill")
+        workers = workers[:_NAME_LENGTH]
         self._operator = Operator(order)
         self._lag = StandbyLag(policy.max_lag_mb, policy.critical_lag_mb, policy.standbys)
         latency = policy.latency
         self._canary = CanaryLatency(relation, latency.factor, latency.floor_ms, self._is_idle)
-        lets_wait: list[Signal] = [Autovacuum(relation, pids, hard=True), Wraparound()]
+        lets_wait: list[Signal] = [Autovacuum(relation, workers, hard=True), Wraparound()]
         lets_wait += [Slots(policy.max_slot_mb), PgWal(policy.max_pg_wal_mb)]
         if policy.max_table_gb is not None:
             lets_wait.append(TableSize(relation, policy.max_table_gb))
         slows: list[Signal] = [
-            Autovacuum(relation, pids, hard=False),
+            Autovacuum(relation, workers, hard=False),
             Connections(policy.max_connections_share),
-            OldSnapshots(policy.max_transaction_minutes, pids),
+            OldSnapshots(policy.max_transaction_minutes, workers),
         ]
         # One thread each: a look that takes long, as a canary that waits for a lock, must not keep the others waiting.
         people: list[Signal] = [self._operator, Blackout(policy.blackouts, ZoneInfo(timezone), now)]
-        quick: list[Signal] = [self._lag, BlockedSessions(policy.max_blocked_sessions, pids)]
+        quick: list[Signal] = [self._lag, BlockedSessions(policy.max_blocked_sessions, workers)]
         rate: list[Signal] = [] if policy.max_wal_mb_s is None else [WalRate(policy.max_wal_mb_s, clock)]
         canary: list[Signal] = [self._canary]
         self._groups: list[tuple[list[Signal], Dsn | None]] = [

@@ -1,0 +1,3 @@
+-- Purpose: the column, empty: no row is read or written.
+-- Locks:   AccessExclusive on the table, for an instant.
+ALTER TABLE {table} ADD COLUMN {column} {type}

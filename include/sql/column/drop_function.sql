@@ -1,0 +1,2 @@
+-- Purpose: the trigger's function goes with it.
+DROP FUNCTION IF EXISTS {function}()
