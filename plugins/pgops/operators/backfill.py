@@ -117,16 +117,18 @@ class BackfillWorkOperator(PgOpsOperator):
         options = Options(
             target_ms=policy.batch_ms, on_error=policy.on_error, vacuum_dead_share=policy.vacuum_dead_share
         )
-        with Throttle(target, state.job.table_oid, policy, settings.timezone, stop=self._stopping.is_set) as pace:
+        name = f"pgops.backfill.{number}"
+        stop = self._stopping.is_set
+        with Throttle(target, state.job.table_oid, policy, settings.timezone, workers=name, stop=stop) as pace:
             worked = work(
                 target,
                 number,
                 None,
                 pace,
                 options=options,
-                stop=self._stopping.is_set,
+                stop=stop,
                 on_progress=lambda now: log.info("%s", now.line()),
-                application_name=f"pgops.backfill.{number}.{self.worker}",
+                application_name=f"{name}.{self.worker}",
             )
             held_up = pace.reasons()
         log.info("%s after %s rows in %s", worked.outcome, worked.rows, units.duration(worked.seconds))
