@@ -7,7 +7,7 @@ and stores what it found. A person approves with the report in front of them; a 
 | step | promise |
 |---|---|
 | `validation` | this very file (by checksum) passed its rehearsal, rollback included |
-| `backup`, `downtime`, `connections`, `lag` | a young proven backup; the estimate is under the limit; how it is now |
+| `backup`, `downtime`, `connections`, `lag`, `ownership` | a young proven backup; a short estimate; how it is now |
 | `tell_on_call` | the team knows |
 | `approve` | somebody who may has said yes; silence is a no |
 | `check_again` | the file is still the same, production is what was rehearsed on, nobody else deploys |
@@ -41,6 +41,7 @@ from pgops.operators.deployment.checklist import (
     ConnectionsOperator,
     DowntimeOperator,
     LagOperator,
+    OwnershipOperator,
     TellOnCallOperator,
     ValidationEvidenceOperator,
 )
@@ -90,6 +91,7 @@ with DAG(
         DowntimeOperator(task_id="downtime", **of),
         ConnectionsOperator(task_id="connections", **of),
         LagOperator(task_id="lag", **of),
+        OwnershipOperator(task_id="ownership", **of),
     ]
     tell_on_call = TellOnCallOperator(task_id="tell_on_call", **of)
     approve = ApproveOperator(task_id="approve", **of)

@@ -174,3 +174,21 @@ def test_a_database_that_does_not_answer_is_an_error_and_no_answer():
         evidence.smoke_evidence(dead, [Canary(name="answered", sql="SELECT 1", expect=1)])
     with pytest.raises(DatabaseError):
         evidence.connections_evidence(dead)
+
+
+def test_tables_of_another_owner_are_named_before_anything_is_deployed(database):
+    for statement in (
+        "CREATE ROLE deploys_here LOGIN PASSWORD 'x'",
+        "CREATE TABLE foreign_to_it (id int)",
+        "CREATE TABLE its_own (id int)",
+        "ALTER TABLE its_own OWNER TO deploys_here",
+    ):
+        execute(database, statement)
+    role = Dsn(database.host, database.port, database.dbname, "deploys_here", "x")
+    tables = ("public.foreign_to_it", "public.its_own")
+    found = evidence.ownership_evidence(role, tables)
+    assert not found.passed
+    assert "public.foreign_to_it belongs to postgres" in found.summary and "its_own" not in found.summary
+    assert evidence.ownership_evidence(role, tables[1:]).passed
+    execute(database, "DROP TABLE foreign_to_it, its_own")
+    execute(database, "DROP ROLE deploys_here")

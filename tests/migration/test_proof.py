@@ -334,3 +334,9 @@ def test_a_role_without_rights_on_a_table_is_told_so(database):
             take(stranger, tables=["public.orders"])
     finally:
         execute(database, "DROP ROLE stranger")
+
+
+def test_an_empty_database_has_a_snapshot_and_is_equal_to_itself(each_database):
+    before = take(each_database)
+    assert before.schema == {} and before.data == {"large objects": "0"}
+    assert differences(before, take(each_database)) == []

@@ -45,7 +45,7 @@ _BY_STEP = {
     "backup_watch": "backup-too-old",
     **dict.fromkeys(("static_gate", "golden_copy", "clone", "rehearse", "drop_clone"), "validation-did-not-run"),
     **dict.fromkeys(
-        ("validation", "backup", "downtime", "connections", "lag", "approve", "check_again", "baseline"),
+        ("validation", "backup", "downtime", "connections", "lag", "ownership", "approve", "check_again", "baseline"),
         "deployment-refused",
     ),
     **dict.fromkeys(

@@ -132,6 +132,17 @@ def downtime_evidence(estimate_seconds: float, limit_seconds: float) -> Evidence
     return Evidence("downtime", estimate_seconds < limit_seconds, summary, facts)
 
 
+def ownership_evidence(dsn: Dsn, tables: Sequence[str]) -> Evidence:
+    """The role that deploys may alter what the migration touches, and may keep the version ledger."""
+    rows = _ask(dsn, "ownership.sql", tables=list(tables))
+    facts = {"tables": rows}
+    foreign = [f"{row['relation']} belongs to {row['owner']}" for row in rows if not row["may_alter"]]
+    if foreign:
+        shown = "; ".join(foreign[:5])
+        return Evidence("ownership", False, f"{dsn.user} is no member of the owner: {shown}", facts)
+    return Evidence("ownership", True, f"{dsn.user} may alter all {len(rows)} tables that are there", facts)
+
+
 def smoke_evidence(dsn: Dsn, canaries: Sequence[Canary]) -> Evidence:
     """The fleet file's questions get their known answers, asked read-only, each in a session of its own."""
     answers = [_answer(dsn, canary) for canary in canaries]

@@ -105,6 +105,16 @@ class ConnectionsOperator(EvidenceOperator):
         return connections_evidence(production)
 
 
+class OwnershipOperator(EvidenceOperator):
+    """The role that deploys may alter what the migration touches."""
+
+    def look(self, context: Mapping[str, Any], settings: Settings, database: Database) -> Evidence:
+        """Ask production."""
+        from pgops.migration.deployment.evidence import ownership_evidence
+
+        return ownership_evidence(self.production(database), self.touched(database))
+
+
 class LagOperator(EvidenceOperator):
     """How far the standbys are behind."""
 

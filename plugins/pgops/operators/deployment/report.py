@@ -58,7 +58,7 @@ _STATES = {
 
 _STEPS = (
     "validation",
-    *("backup", "downtime", "connections", "lag"),
+    *("backup", "downtime", "connections", "lag", "ownership"),
     *("tell_on_call", "approve", "check_again", "baseline", "maintenance_on"),
     *("deploy", "verify_schema", "smoke_tests", "watch", "roll_back", "maintenance_off"),
 )
