@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from benchmarks.rig.data import generate
+from benchmarks.rig.data import fill, generate
 from benchmarks.rig.ground import Ground, ground
 from benchmarks.rig.measure import print_header, print_row, start, wait_until_idle
 from benchmarks.rig.migration_worker import SHOP, SOURCE, STEPS, Job
@@ -59,7 +59,7 @@ def main() -> int:
     """Run the pairs and print the table and the line of JSON."""
     arguments = _arguments()
     try:
-        with ground(arguments.scale, arguments.postgres) as place:
+        with ground(arguments.scale + arguments.beside, arguments.postgres) as place:
             return _measure(place, arguments)
     except PgOpsError as error:
         print(f"bench: {error}", file=sys.stderr)
@@ -71,12 +71,15 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev bench migration", description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="GB of the database that is cloned (default 1)")
+    parser.add_argument(
+        "--beside", type=float, default=0.0, help="GB in the migrated database that nobody touches (default 0)"
+    )
     parser.add_argument("--files", type=int, default=500, help="migrations for the gate, up and down (default 500)")
     parser.add_argument("--pairs", type=int, default=3, help="rounds (default 3)")
     parser.add_argument("--postgres", type=int, metavar="MAJOR", help="PostgreSQL version (15 if installed, else 18)")
     arguments = parser.parse_args()
-    if arguments.scale <= 0 or arguments.pairs < 1 or arguments.files < 1:
-        parser.error("--scale, --files and --pairs must be greater than 0")
+    if arguments.scale <= 0 or arguments.pairs < 1 or arguments.files < 1 or arguments.beside < 0:
+        parser.error("--scale, --files and --pairs must be greater than 0, --beside at least 0")
     return arguments
 
 
@@ -96,7 +99,7 @@ def _measure(place: Ground, arguments: argparse.Namespace) -> int:
         folder=str(place.folder / "tmp"),
         files=arguments.files,
     )
-    shop = _make_shop(place)
+    shop = _make_shop(place, arguments.beside, say)
     say(f"{shop / 1e6:.0f} MB are there to migrate")
     size = generate(place.server, SOURCE, arguments.scale, say)
     make_golden(job.dsn("postgres"), SOURCE, fill_from_staging(job.dsn(SOURCE)))
@@ -107,12 +110,14 @@ def _measure(place: Ground, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _make_shop(place: Ground) -> int:
-    """The sample database and thirty tables beside it; its bytes."""
+def _make_shop(place: Ground, beside: float, say: Callable[[str], None]) -> int:
+    """The sample database and thirty tables, and rows beside them; its bytes."""
     sample.load(place.server, SAMPLE_SCALE)
     place.server.execute(f"alter database app rename to {SHOP}")
     place.server.execute(PARTS.read_text(encoding="utf-8"), SHOP)
-    place.server.execute("vacuum (analyze)", SHOP)
+    if beside:
+        return fill(place.server, SHOP, beside, say)
+    place.server.execute("vacuum (analyze, freeze)", SHOP)
     ((size,),) = place.server.execute(f"select pg_database_size('{SHOP}')")
     assert isinstance(size, int)
     return size
