@@ -10,9 +10,9 @@ and stores what it found. A person approves with the report in front of them; a 
 | `backup`, `downtime`, `connections`, `lag`, `ownership` | a young proven backup; a short estimate; how it is now |
 | `tell_on_call` | the team knows |
 | `approve` | somebody who may has said yes; silence is a no |
-| `check_again` | the file is still the same, production is what was rehearsed on, nobody else deploys |
+| `check_again` | the file is still the same, production is what was rehearsed on; nobody else deploys until the end |
 | `baseline` | how errors, query times, standbys and latency are before |
-| `maintenance_on` | the application and the monitoring are told; alerts of this database are muted |
+| `maintenance_on` | the application and the monitoring are told; the database is muted in the ledger |
 | `deploy` | applied with short lock timeouts, tried again, blockers named; the database itself knows what was done |
 | `verify_schema`, `smoke_tests` | the schema changed as in the rehearsal; the known questions have their answers |
 | `watch` | errors, query times, standbys and latency stay as they were before |
@@ -65,6 +65,7 @@ with DAG(
     dag_id="migration_deploy",
     doc_md=__doc__,
     schedule=None,
+    allowed_run_types=["manual"],
     max_active_runs=4,  # databases do not wait for each other; one database's deployments do, by a lock
     tags=["migration", "approval"],
     params={
@@ -80,7 +81,7 @@ with DAG(
         "owner": "database-operations",
         "retries": 1,
         "retry_delay": timedelta(seconds=30),
-        "execution_timeout": timedelta(hours=26),
+        "execution_timeout": timedelta(hours=12),
         "on_failure_callback": on_failure(fleet, lambda database: {"database": database}),
     },
 ) as dag:
@@ -112,4 +113,5 @@ with DAG(
     chain(validation, evidence, tell_on_call, approve, check_again, baseline, maintenance_on, deploy)
     chain(deploy, verify_schema, smoke_tests, watch, roll_back, document, report)
     chain([verify_schema, smoke_tests], roll_back)
-    chain(roll_back, maintenance_off.as_teardown(setups=maintenance_on))
+    # It runs whatever failed after check_again: also when maintenance_on told one of two.
+    chain(roll_back, maintenance_off.as_teardown(setups=check_again), report)

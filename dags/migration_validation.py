@@ -44,6 +44,7 @@ with DAG(
     dag_id="migration_validation",
     doc_md=__doc__,
     schedule=None,
+    allowed_run_types=["manual"],
     max_active_runs=1,  # one copy at a time on the server for copies, so that measured times mean something
     tags=["migration"],
     params={

@@ -176,6 +176,7 @@ class Airflow:
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "PGOPS_RUN_COMMAND": "./dev run",  # how alerts here say what to run next
             "PGOPS_FLEET": os.environ.get("PGOPS_FLEET", str(PROJECT / "include" / "fleet.yaml")),
+            "PGOPS_INCLUDE": os.environ.get("PGOPS_INCLUDE", str(PROJECT / "include")),
         }
 
     @property

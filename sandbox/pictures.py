@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from pgops.errors import PgOpsError
+from sandbox.follow import Follower
 from sandbox.lifecycle import Sandbox
-from sandbox.rest import quote
+from sandbox.rest import Api, quote
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SIZE = {"width": 1400, "height": 860}
+RUN_SECONDS = 900
 
 
 def take(sandbox: Sandbox, folder: Path, say: Callable[[str], None]) -> list[Path]:
-    """Photograph the newest nightly run, its trigger form, the newest drill, and the Slack inbox."""
+    """Photograph the newest nightly run, its trigger form, the newest drill, the Slack inbox, and a migration.
+
+    The migration is the first one that app lacks: it is rehearsed and deployed for this.
+    """
     from playwright.sync_api import sync_playwright
 
     browser_path = next((path for name in BROWSERS if (path := shutil.which(name))), None)
@@ -52,8 +57,41 @@ def take(sandbox: Sandbox, folder: Path, say: Callable[[str], None]) -> list[Pat
         page.wait_for_selector("text=Prune: dry run")
         page.wait_for_timeout(1500)
         shot("trigger_form")
+        _migration(sandbox, page, shot, say)
         browser.close()
     return taken
+
+
+def _migration(sandbox: Sandbox, page: Any, shot: Callable[[str], None], say: Callable[[str], None]) -> None:
+    """Rehearse and deploy what is pending, and photograph the report, the approval, and what Slack was told."""
+    api = sandbox.airflow.api()
+    rehearsed = Follower(api, "migration_validation", say).run({"database": "app", "version": "pending"}, RUN_SECONDS)
+    passed = (rehearsed.result or {}).get("passed")
+    if not passed:
+        say("No migration of app is pending that passes: those pictures stay as they are")
+        return
+    reports = sandbox.servers.s3.data.glob(f"**/app/validations/{passed[0]}-*/report.html")
+    page.goto(max(reports, key=lambda path: path.stat().st_mtime).as_uri())
+    shot("migration_report")
+
+    class Approver(Api):
+        """Has the page photographed before it answers."""
+
+        def patch(self, path: str, body: Any) -> Any:
+            run = path.partition("/taskInstances")[0].replace("/dagRuns/", "/runs/")
+            page.goto(f"{self.url}{run}/tasks/approve/required_actions")
+            page.wait_for_selector("text=Checklist")
+            page.wait_for_timeout(1500)
+            shot("migration_approval")
+            return super().patch(path, body)
+
+    approver = Approver(sandbox.airflow.url, "op", sandbox.airflow.logins()["op"])
+    Follower(api, "migration_deploy", say, approver).run({"database": "app", "version": passed[0]}, RUN_SECONDS)
+    page.set_viewport_size({**SIZE, "height": 2 * SIZE["height"]})
+    page.goto(sandbox.slack_url)
+    page.wait_for_timeout(1500)
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    shot("migration_slack")
 
 
 def _log_in(page: Any, sandbox: Sandbox) -> None:

@@ -28,6 +28,11 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 86400:.0f} d"
 
 
+def moment(seconds: float) -> str:
+    """As duration, but with milliseconds below a second: for locks and stalls."""
+    return f"{seconds * 1000:.0f} ms" if seconds < 0.9995 else duration(seconds)
+
+
 def short(number: float) -> str:
     """One decimal below 10, none above."""
     return f"{number:.1f}" if abs(number) < 9.95 else f"{number:.0f}"

@@ -14,7 +14,7 @@ RUNBOOK = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text(encoding
 PARTS = ("What it means", "How bad", "First command", "How to fix", "How to confirm")
 DEV_COMMANDS = {"demo", "test", "up", "down", "status", "run", "freshness", "bench"}
 PROCEDURES = {"restore-a-database-now"}  # steps to follow, to which no alert leads
-DAGS = {"nightly_backup", "restore_drill", "backup_watch"}
+DAGS = {path.stem for path in (Path(__file__).parents[2] / "dags").glob("*.py")}
 
 
 def anchor(heading: str) -> str:

@@ -522,6 +522,48 @@ def test_a_value_written_after_the_check_is_seen_because_the_count_is_under_lock
     assert one(database, "SELECT x FROM t") == "late"
 
 
+@pytest.mark.parametrize(
+    "rollback",
+    [
+        "SET search_path = s; DROP TABLE t",
+        "ALTER TABLE s.t RENAME TO old; DROP TABLE s.old",
+        "ALTER TABLE s.t SET SCHEMA public; DROP TABLE t",
+        "ALTER TABLE s.t RENAME COLUMN x TO old; ALTER TABLE s.t DROP COLUMN old",
+        "CREATE TABLE s.n (LIKE s.t); ALTER TABLE s.t RENAME TO old; ALTER TABLE s.n RENAME TO t; DROP TABLE s.old",
+        "WITH gone AS (DELETE FROM s.t RETURNING *) SELECT count(*) FROM gone",
+        "WITH new AS (UPDATE s.t SET x = '' RETURNING *) INSERT INTO s.log SELECT x FROM new",
+        "INSERT INTO s.t VALUES (1, '') ON CONFLICT (id) DO UPDATE SET x = excluded.x",
+        "ALTER TYPE types.pair DROP ATTRIBUTE b",
+        "DROP SCHEMA types CASCADE",
+        "DROP OWNED BY CURRENT_USER",
+    ],
+)
+def test_no_way_of_writing_it_hides_what_a_rollback_destroys(database, rollback):
+    execute(
+        database,
+        "CREATE SCHEMA s; CREATE SCHEMA types; CREATE TYPE types.pair AS (a int, b int); CREATE TABLE s.log (x text);"
+        "CREATE TABLE s.t (id int PRIMARY KEY, x text); INSERT INTO s.t VALUES (1, 'written');"
+        "CREATE TABLE s.pairs (one types.pair); INSERT INTO s.pairs VALUES ('(1,2)')",
+    )
+    made = migration("SELECT 1", rollback)
+    run(database, made)
+    with pytest.raises(DestroysData):
+        guarded(database, made)
+    assert execute(database, "SELECT t.*, (one).* FROM s.t, s.pairs") == [(1, "written", 1, 2)]
+
+
+def test_what_a_rollback_makes_and_drops_itself_is_no_loss(database):
+    execute(database, "CREATE TABLE t (id int); INSERT INTO t VALUES (1)")
+    made = migration(
+        "SELECT 1",
+        "CREATE TABLE helper AS SELECT * FROM t; CREATE FUNCTION f() RETURNS void LANGUAGE sql BEGIN ATOMIC"
+        " DELETE FROM t; END; DROP FUNCTION f(); INSERT INTO t VALUES (2); DROP TABLE helper",
+    )
+    run(database, made)
+    guarded(database, made)
+    assert execute(database, "SELECT count(*) FROM t") == [(2,)]
+
+
 def test_counting_keeps_writers_away_and_lets_readers_read(database):
     execute(database, "CREATE TABLE t (id int, x int); INSERT INTO t VALUES (1, 1)")
     with holding(database, "SELECT 1") as connection:

@@ -78,11 +78,15 @@ class RunningSandbox:
         self.fleet_file = folder / "fleet.yaml"
         self.fleet = yaml.safe_load((ROOT / "include" / "fleet.yaml").read_text())
         self.write_fleet(self.fleet)
+        self.include = Path(shutil.copytree(ROOT / "include", folder / "include"))  # tests put migrations into it
         dags = folder / "dags"
         dags.mkdir()
         for file in (ROOT / "dags").glob("*.py"):
             # As they are, but a failed try is followed by the next one at once.
-            (dags / file.name).write_text(file.read_text().replace("timedelta(minutes=1)", "timedelta(seconds=1)"))
+            text = file.read_text()
+            for pause in ("timedelta(minutes=1)", "timedelta(seconds=30)"):
+                text = text.replace(pause, "timedelta(seconds=1)")
+            (dags / file.name).write_text(text)
         (dags / "ten_at_once.py").write_text(TEN_AT_ONCE)
         (dags / "dawdler.py").write_text(DAWDLER)
         kept = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
@@ -90,6 +94,7 @@ class RunningSandbox:
             **kept,
             "PGOPS_SANDBOX_HOME": str(self.home),
             "PGOPS_FLEET": str(self.fleet_file),
+            "PGOPS_INCLUDE": str(self.include),
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'plugins'}",
         }
@@ -177,6 +182,10 @@ class RunningSandbox:
 
     def stop_scheduler(self) -> None:
         self.parts.processes.stop(["airflow scheduler"])
+
+    def kill(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """SIGKILL for the process of a task that is running."""
+        psutil.Process(self.tasks(dag_id, run_id)[task_id]["pid"]).kill()
 
     def pg_dump(self) -> psutil.Process | None:
         """The pg_dump that a task is running now."""

@@ -300,10 +300,12 @@ def _links(log_url: str, section: str, runbook_url: str | None, log_label: str =
     return "  ·  ".join(parts) or "No log"
 
 
-def ending(log_url: str, command: str, section: str, runbook_url: str | None) -> list[Block]:
+def ending(
+    log_url: str, command: str, section: str, runbook_url: str | None, log_label: str = "Open the task log"
+) -> list[Block]:
     """What every message ends with: the next command, if any, and where to read on."""
     next_command = [markdown("*Next command*\n" + code_block(command, COMMAND_TEXT))] if command else []
-    return [*next_command, markdown(_links(log_url, section, runbook_url))]
+    return [*next_command, markdown(_links(log_url, section, runbook_url, log_label))]
 
 
 def _nightly_headline(total: int, failed: int) -> str:

@@ -77,8 +77,8 @@ def _forecast(forecast: Mapping[str, Any]) -> str:
     if not forecast:
         return "no forecast"
     return (
-        f"about {units.duration(forecast['seconds'])} in production, at most"
-        f" {units.duration(forecast['downtime_seconds'])} of them with a table blocked,"
+        f"about {units.moment(forecast['seconds'])} in production, at most"
+        f" {units.moment(forecast['downtime_seconds'])} of them with a table blocked,"
         f" {units.size(forecast['wal_bytes'])} of WAL"
     )
 
@@ -110,7 +110,8 @@ class DeploymentNews:
     log_label: str = "Open the task log"
 
 
-_SECTIONS = {"asks": "", "deployed": "", "refused": "deployment-refused"}
+_SECTIONS = {"asks": "", "refused": "deployment-refused"}
+_TOOK = (("Took", "seconds"), ("Rollback took", "rollback_seconds"))
 _HEADLINES = {
     "asks": "wants to be deployed",
     "deployed": "is DEPLOYED",
@@ -122,7 +123,7 @@ _HEADLINES = {
 
 def deployment_message(news: DeploymentNews, *, runbook_url: str | None = None) -> Message:
     """One message before and one after a deployment."""
-    icons = {"asks": ":rocket:", "deployed": GOOD_ICON}
+    icons = {"asks": LOOKS["info"].icon, "refused": LOOKS["warn"].icon, "deployed": GOOD_ICON}
     headline = f"{news.database}: migration {news.label} {_HEADLINES[news.state]}"
     pairs = [
         ("Requested by", code(news.requested_by)),
@@ -130,7 +131,7 @@ def deployment_message(news: DeploymentNews, *, runbook_url: str | None = None) 
         ("Forecast", _forecast(news.forecast)),
     ]
     if news.actual:
-        pairs.append(("Took", units.duration(news.actual.get("seconds"))))
+        pairs += [(name, units.moment(news.actual[key])) for name, key in _TOOK if key in news.actual]
     blocks: list[Block] = [header(f"{icons.get(news.state, BAD_ICON)} {headline}"), fields(pairs)]
     if news.error:
         blocks.append(markdown(f"*What happened*\n{code(news.error, 1200)}"))
@@ -141,9 +142,11 @@ def deployment_message(news: DeploymentNews, *, runbook_url: str | None = None) 
     if news.report:
         blocks.append(markdown(f"*Rehearsal* {code(news.report, 300)}"))
     blocks.append(context(f"started {when(news.started_at)}"))
-    section = _SECTIONS.get(news.state, "deployment-failed")
-    blocks += ending(news.log_url, "", section, runbook_url)
-    color = {"asks": LOOKS["info"].color, "deployed": "", "refused": LOOKS["warn"].color}
+    good = news.state == "deployed" and not news.error
+    section = "" if good else _SECTIONS.get(news.state, "deployment-failed-or-was-rolled-back")
+    blocks += ending(news.log_url, "", section, runbook_url, news.log_label)
+    warned = LOOKS["warn"].color
+    color = {"asks": LOOKS["info"].color, "deployed": "" if good else warned, "refused": warned}
     return Message(safe(headline, NOTIFICATION_TEXT), tuple(blocks), color.get(news.state, LOOKS["crit"].color))
 
 

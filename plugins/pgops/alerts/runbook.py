@@ -23,7 +23,7 @@ SECTIONS = {
     "migration-refused": "Migration refused",
     "validation-did-not-run": "Validation did not run",
     "deployment-refused": "Deployment refused",
-    "deployment-failed": "Deployment failed or was rolled back",
+    "deployment-failed-or-was-rolled-back": "Deployment failed or was rolled back",
     "dead-man-ping-missing": "Dead-man ping missing",
     "slack-not-reachable": "Slack not reachable",
     "fleet-file-refused": "Fleet file refused",
@@ -50,7 +50,7 @@ _BY_STEP = {
     ),
     **dict.fromkeys(
         ("maintenance_on", "deploy", "verify_schema", "smoke_tests", "watch", "roll_back", "maintenance_off"),
-        "deployment-failed",
+        "deployment-failed-or-was-rolled-back",
     ),
 }
 

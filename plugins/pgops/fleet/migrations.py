@@ -51,7 +51,7 @@ class Watch(Policy):
     max_latency_ms: of a read of a touched table; or max_slowdown times what it was, whichever is more.
     """
 
-    minutes: float = Field(10, gt=0, le=24 * 60)
+    minutes: float = Field(10, gt=0, le=600)
     baseline_seconds: float = Field(60, gt=0, le=3600)
     max_errors: float = Field(10, ge=0)
     max_slowdown: float = Field(2, gt=1)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pgops.postgres import Dsn
     from pgops.storage import Bucket
 
+_SPARE_SECONDS = 1800
+
 # What libpq takes; everything else in a connection's extras is for the provider's hook.
 _LIBPQ = (
     "sslmode",
@@ -104,6 +106,20 @@ def drill_lease(settings: Settings, database: str, context: Mapping[str, Any]) -
 
     owner = f"{context['dag'].dag_id}/{context['run_id']}"
     return Lease(ledger(settings), f"drill/{database}", owner, LEASE_SECONDS)
+
+
+def deploy_lease(settings: Settings, database: Database, context: Mapping[str, Any]) -> Lease:
+    """The right to deploy into a database, for the whole window; it belongs to the DAG run."""
+    from pgops.ledger import Lease
+
+    owner = f"{context['dag'].dag_id}/{context['run_id']}"
+    return Lease(ledger(settings), f"deploy/{database.name}", owner, deploy_window_seconds(database))
+
+
+def deploy_window_seconds(database: Database) -> float:
+    """Longer than a deployment, its watch and its rollback take; what it holds or mutes ends by itself then."""
+    policy, budget = deploy_policy(database), migration_policy(database).budget_seconds
+    return policy.watch.baseline_seconds + 2 * budget + policy.watch.minutes * 60 + _SPARE_SECONDS
 
 
 def drill_server(database: Database) -> Dsn:

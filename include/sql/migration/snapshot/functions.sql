@@ -1,6 +1,8 @@
 -- Purpose: functions, procedures and aggregates, each as the sha256 of its definition (the text is in the schema dump).
+--          The text itself where the server prints its own syntax tree (BEGIN ATOMIC): that differs after a restore.
 SELECT 'function ' || format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) AS what,
-       CASE WHEN p.prokind <> 'a'
+       CASE WHEN p.prosqlbody IS NOT NULL THEN pg_get_functiondef(p.oid)
+            WHEN p.prokind <> 'a'
             THEN encode(sha256(convert_to(pg_get_functiondef(p.oid), 'UTF8')), 'hex')
             ELSE concat_ws('; ', 'aggregate of ' || a.aggtransfn::text, format_type(a.aggtranstype, NULL),
                            'final ' || a.aggfinalfn::text, 'combine ' || a.aggcombinefn::text,

@@ -3,6 +3,7 @@
 --          table clears that, then `constant` is the default, if it is a literal and its casts and nothing that runs.
 SELECT 'column ' || format('%I.%I.%I', n.nspname, c.relname, a.attname) AS what,
        'table ' || format('%I.%I', n.nspname, c.relname) AS table_key,
+       c.oid AS oid, a.attnum AS number,
        n.nspname::text AS schema, c.relname::text AS name, a.attname::text AS column,
        (a.attmissingval::text::text[])[1] AS missing,
        CASE WHEN pg_get_expr(d.adbin, d.adrelid) ~ $re$^('([^']|'')*'|-?[0-9.]+|true|false)(::[a-z_ ]+(\([0-9, ]+\))?(\[\])?)*$$re$

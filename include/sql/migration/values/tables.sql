@@ -6,7 +6,7 @@ SELECT CASE WHEN c.relispartition THEN 'partition ' ELSE 'table ' END || format(
           JOIN pg_class p ON p.oid = i.inhparent
           JOIN pg_namespace pn ON pn.oid = p.relnamespace
          WHERE i.inhrelid = c.oid AND c.relispartition) AS parent_key,
-       n.nspname::text AS schema, c.relname::text AS name
+       c.oid AS oid, n.nspname::text AS schema, c.relname::text AS name
   FROM pg_class c
   JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'

@@ -79,7 +79,8 @@ def apply(
         policy: how long to wait for locks, and how often.
         budget_seconds: for the whole of it.
         run: who and what asked for it.
-        guard: called at the beginning of every transaction of a rollback; what it raises undoes that transaction.
+        guard: called at the beginning of every transaction of a rollback and in it before each statement; what it
+            raises undoes that transaction.
         queue_seconds: how long to wait for another deployment of this database to end.
 
     Raises:
@@ -301,6 +302,9 @@ class _Deployment:
                 with self.watch.running(self.doing):
                     self.guard(self.connection)
             for statement in segment.statements:
+                if self.guard and self.direction == "rollback":
+                    self._limit(cursor, self._ladder())
+                    self.guard(self.connection, statement)
                 self._execute(cursor, statement, local=True)
             self._limit(cursor, self._ladder())  # deferred constraints are checked at COMMIT
             cursor.execute(sql_text("migration/deploy/own_role.sql"))

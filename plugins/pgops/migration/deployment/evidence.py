@@ -97,7 +97,8 @@ def lag_evidence(dsn: Dsn, max_lag_mb: float = 256, expected: int = 0) -> Eviden
     if not standbys:
         return Evidence("lag", True, "no standby streams from this server, and none is expected", facts)
     worst = max(standbys, key=lambda one: int(one["lag_bytes"]))
-    summary = f"{len(standbys)} standbys, {worst['application_name']} is {units.size(worst['lag_bytes'])} behind"
+    count = "1 standby" if len(standbys) == 1 else f"{len(standbys)} standbys"
+    summary = f"{count}, {worst['application_name']} is {units.size(worst['lag_bytes'])} behind"
     return Evidence("lag", worst["lag_bytes"] <= max_lag_mb * MEGABYTE, f"{summary} (limit {max_lag_mb:g} MB)", facts)
 
 
@@ -127,7 +128,7 @@ def long_transactions_evidence(dsn: Dsn, max_seconds: float = 60) -> Evidence:
 
 def downtime_evidence(estimate_seconds: float, limit_seconds: float) -> Evidence:
     """The longest time for which a table cannot be used is below the limit."""
-    summary = f"estimated {units.duration(estimate_seconds)}, allowed {units.duration(limit_seconds)}"
+    summary = f"estimated {units.moment(estimate_seconds)}, allowed {units.moment(limit_seconds)}"
     facts = {"estimate_seconds": estimate_seconds, "limit_seconds": limit_seconds}
     return Evidence("downtime", estimate_seconds < limit_seconds, summary, facts)
 
@@ -140,14 +141,14 @@ def ownership_evidence(dsn: Dsn, tables: Sequence[str]) -> Evidence:
     if foreign:
         shown = "; ".join(foreign[:5])
         return Evidence("ownership", False, f"{dsn.user} is no member of the owner: {shown}", facts)
-    return Evidence("ownership", True, f"{dsn.user} may alter all {len(rows)} tables that are there", facts)
+    return Evidence("ownership", True, f"{dsn.user} may alter each table that is there ({len(rows)})", facts)
 
 
 def smoke_evidence(dsn: Dsn, canaries: Sequence[Canary]) -> Evidence:
     """The fleet file's questions get their known answers, asked read-only, each in a session of its own."""
     answers = [_answer(dsn, canary) for canary in canaries]
     wrong = [f"{one['name']}: {one['problem']}" for one in answers if one["problem"]]
-    summary = "; ".join(wrong) or f"{len(answers)} questions, all answered as expected"
+    summary = "; ".join(wrong) or f"all answered as expected ({len(answers)})"
     if not canaries:
         summary = "the fleet file has no smoke tests for this database"
     return Evidence("smoke tests", not wrong, summary, {"answers": answers})

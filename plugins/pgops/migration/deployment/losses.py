@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import pglast
 from pglast import ast
-from pglast.enums import AlterTableType, DropBehavior, ObjectType
+from pglast.enums import AlterTableType, DropBehavior, ObjectType, OnConflictAction
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from pgops.errors import PgOpsError
 from pgops.include import query, sql_text
-from pgops.migration.model import Script
+from pgops.migration.model import Script, Statement
+from pgops.migration.scripts.statements import walk
 
 log = logging.getLogger(__name__)
 
-Guard = Callable[[Connection], None]
+
+class Guard(Protocol):
+    """Raises when a rollback must not go on."""
+
+    def __call__(self, connection: Connection, statement: Statement | None = None) -> None:
+        """Look: at the beginning of a transaction, and before each statement: names may mean something else then."""
 
 
 @dataclass(frozen=True)
@@ -73,17 +79,21 @@ def uncounted_in(script: Script) -> tuple[str, ...]:
     )
 
 
-def count_losses(connection: Connection, losses: Sequence[Loss]) -> list[CountedLoss]:
+def count_losses(connection: Connection, losses: Sequence[Loss], known: Collection[str] = ()) -> list[CountedLoss]:
     """Count what is there to lose, under locks that keep writers away until the transaction ends; reads go on.
 
-    Call it inside the transaction that destroys. What is gone already counts nothing and is left out.
+    Call it inside the transaction that destroys. What is gone already counts nothing and is left out, and so is what
+    `known` names: it was counted in this transaction.
     """
     counted = []
     for loss in _tables(connection, losses):
         target = _target(connection, loss)
         if target is None:
             continue
-        if target["generated"]:
+        name = f"table {target['schema']}.{target['table']}"
+        if loss.column is not None:
+            name = f"column {target['schema']}.{target['table']}.{loss.column}"
+        if target["generated"] or name in known:
             continue
         table = sql.Identifier(target["schema"], target["table"])
         with connection.cursor() as cursor:
@@ -91,7 +101,6 @@ def count_losses(connection: Connection, losses: Sequence[Loss]) -> list[Counted
             cursor.execute("SET LOCAL row_security = off")  # rows that a policy hides are lost too
             if loss.column is None:
                 cursor.execute(query("migration/deploy/count_rows.sql", table=table))
-                name = f"table {target['schema']}.{target['table']}"
             else:
                 # As the server prints a constant of its own catalog; it was asked for constants only.
                 constant = sql.SQL(target["constant"] or "NULL")
@@ -99,7 +108,6 @@ def count_losses(connection: Connection, losses: Sequence[Loss]) -> list[Counted
                 cursor.execute(
                     query("migration/deploy/count_values.sql", table=table, column=column, constant=constant)
                 )
-                name = f"column {target['schema']}.{target['table']}.{loss.column}"
             row = cursor.fetchone()
             cursor.execute("SET LOCAL row_security = DEFAULT")
         assert row is not None
@@ -116,10 +124,18 @@ def destruction_guard(script: Script, *, acknowledged: bool, where: str) -> Guar
         where: the database, for errors.
     """
     losses, uncounted = dropped_by(script), uncounted_in(script)
+    made = _made_before(script)
+    counted: set[str] = set()
 
-    def guard(connection: Connection) -> None:
-        found = [str(loss) for loss in count_losses(connection, losses) if loss.count]
-        found += uncounted
+    def guard(connection: Connection, statement: Statement | None = None) -> None:
+        if statement is None:
+            counted.clear()
+            results, found = count_losses(connection, losses), list(uncounted)
+        else:  # it may have renamed the table or the search_path since: what is known by its name is counted already
+            wanted = [one for one in _losses(_node(statement.text)) if one.relation not in made[statement]]
+            results, found = count_losses(connection, wanted, known=counted), []
+        counted.update(one.what for one in results)
+        found = [str(loss) for loss in results if loss.count] + found
         if found and not acknowledged:
             raise DestroysData(found, where)
         for loss in found:
@@ -136,6 +152,9 @@ def _tables(connection: Connection, losses: Sequence[Loss]) -> Iterator[Loss]:
         with connection.cursor() as cursor:
             cursor.execute(sql_text("migration/deploy/tables_in_schema.sql"), {"schema": loss.relation})
             yield from [Loss(name) for (name,) in cursor.fetchall()]
+            # A type takes the columns that are of it along, wherever their tables are.
+            cursor.execute(sql_text("migration/deploy/columns_of_schema_types.sql"), {"schema": loss.relation})
+            yield from [Loss(name, column) for name, column in cursor.fetchall()]
 
 
 def _target(connection: Connection, loss: Loss) -> dict[str, Any] | None:
@@ -147,13 +166,29 @@ def _target(connection: Connection, loss: Loss) -> dict[str, Any] | None:
     return dict(zip(names, row, strict=True)) if row else None
 
 
+def _made_before(script: Script) -> dict[Statement, frozenset[str]]:
+    """Before each statement, the names of tables that the script itself has made: nothing of before is in them."""
+    made: frozenset[str] = frozenset()
+    found: dict[Statement, frozenset[str]] = {}
+    for statement in script.statements:
+        found.setdefault(statement, made)
+        match _node(statement.text):
+            case ast.CreateStmt(relation=relation, if_not_exists=False):
+                made |= {_relation(relation)}
+            case ast.CreateTableAsStmt(into=into, if_not_exists=False):
+                made |= {_relation(into.rel)}
+            case ast.RenameStmt() | ast.AlterObjectSchemaStmt() | ast.VariableSetStmt():
+                made = frozenset()  # the names may mean something else now
+    return found
+
+
 def _node(text: str) -> Any:
     return pglast.parse_sql(text)[0].stmt
 
 
 def _losses(node: Any) -> Iterator[Loss]:
     match node:
-        case ast.AlterTableStmt():
+        case ast.AlterTableStmt() if node.objtype != ObjectType.OBJECT_TYPE:
             for command in node.cmds or ():
                 if command.subtype == AlterTableType.AT_DropColumn:
                     yield Loss(_relation(node.relation), command.name)
@@ -165,15 +200,29 @@ def _losses(node: Any) -> Iterator[Loss]:
             yield from (Loss(_relation(relation)) for relation in node.relations or ())
 
 
+# What is defined in these runs later, if ever.
+_DEFINITIONS = (ast.CreateFunctionStmt, ast.RuleStmt)
+
+
 def _cannot_be_counted(node: Any) -> bool:
     match node:
-        case ast.DeleteStmt() | ast.UpdateStmt() | ast.MergeStmt() | ast.DoStmt() | ast.CallStmt():
+        case ast.DoStmt() | ast.CallStmt() | ast.DropOwnedStmt():
             return True
         case ast.AlterTableStmt():
-            return any(command.subtype == AlterTableType.AT_AlterColumnType for command in node.cmds or ())
+            risky = {AlterTableType.AT_AlterColumnType}
+            if node.objtype == ObjectType.OBJECT_TYPE:  # an attribute of a composite type, in whatever columns
+                risky.add(AlterTableType.AT_DropColumn)
+            return any(command.subtype in risky for command in node.cmds or ())
         case ast.DropStmt(behavior=DropBehavior.DROP_CASCADE):
             return node.removeType in (ObjectType.OBJECT_TYPE, ObjectType.OBJECT_DOMAIN, ObjectType.OBJECT_EXTENSION)
-    return False
+    return not isinstance(node, _DEFINITIONS) and any(_changes_rows(one) for one in walk(node))
+
+
+def _changes_rows(node: Any) -> bool:
+    """Whether it changes rows that are there, at the top or in a WITH."""
+    if isinstance(node, ast.OnConflictClause):
+        return bool(node.action == OnConflictAction.ONCONFLICT_UPDATE)
+    return isinstance(node, ast.DeleteStmt | ast.UpdateStmt | ast.MergeStmt)
 
 
 def _relation(relation: Any) -> str:

@@ -64,9 +64,14 @@ def check(
             except Unreadable as error:
                 findings.append(Finding(error.rule, "error", error.name, error.line, f"{error.what}.", error.remedy))
         findings += _missing_rollback(migration, policy)
-    findings += _judged(files, _hits(files, _of_squawk(policy, known), server_version), policy)
+    findings += _judged(files, _hits(files, _of_squawk(policy, known), server_version), policy, known)
     order = {source.name: place for place, source in enumerate(_sources(migrations))}
     return sorted(findings, key=lambda finding: (order.get(finding.where, -1), finding.line, finding.rule))
+
+
+def allowed_rules(migration: Migration) -> set[str]:
+    """The rules that comments in either direction's file allow."""
+    return {rule for source, _ in _directions(migration) for rule in _allowed(source)}
 
 
 def refused(findings: Sequence[Finding], migration: Migration) -> bool:
@@ -142,7 +147,9 @@ def _own(file: _File) -> list[rules.Hit]:
     return found
 
 
-def _judged(files: Sequence[_File], hits: list[list[rules.Hit]], policy: MigrationPolicy) -> Iterator[Finding]:
+def _judged(
+    files: Sequence[_File], hits: list[list[rules.Hit]], policy: MigrationPolicy, known: Collection[str]
+) -> Iterator[Finding]:
     for file, found in zip(files, hits, strict=True):
         silenced = dict.fromkeys(file.allowed, 0)
         for hit in found:
@@ -154,7 +161,7 @@ def _judged(files: Sequence[_File], hits: list[list[rules.Hit]], policy: Migrati
                 continue
             yield Finding(hit.rule, level, file.source.name, hit.line, _sentence(hit.message), hit.remedy)
         for rule, count in silenced.items():
-            if rule == "missing-rollback":  # said with the migration
+            if rule == "missing-rollback" or rule in known:  # said with the migration, or by another check
                 continue
             line = file.allowed[rule]
             if count:

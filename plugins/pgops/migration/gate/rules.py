@@ -488,6 +488,10 @@ _SHARED = (
 )
 
 
+# What these find is never run on the server for copies, not even for the sake of the migrations after it.
+NEVER_RUN = frozenset({"outside-the-database", "server-files"})
+
+
 def _outside(look: Look) -> Iterator[Hit]:
     for node, line in look:
         if isinstance(node, _SHARED):

@@ -38,6 +38,8 @@ _NOISE = re.compile(
 )
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
 _LITERAL = re.compile(r"E?'(?:[^']|'')*'")
+_ARRAY = "(ARRAY["
+_ARRAY_CAST = re.compile(r"\)::((?:\w|[ .\"])+(?:\([\d,]+\))?)\[\]")
 
 # What no rollback takes back and what harms nobody; it is listed all the same.
 _HARMLESS = ("dropped columns ", "sequence position ")
@@ -50,6 +52,9 @@ _OF_ONE_SERVER = (
     *("publication ", "subscription ", "event trigger ", "extension ", "foreign server ", "tablespace "),
     *("partition ", "column order ", "not-null constraint "),
 )
+
+
+Existed = Mapping[int, Collection[int]]
 
 
 def take(
@@ -103,6 +108,41 @@ def harmless(difference: Difference) -> bool:
     return difference.layer == "catalog" and difference.what.startswith(_HARMLESS)
 
 
+def lost_columns(before: Snapshot, after: Snapshot) -> set[str]:
+    """The tables of which the migration itself dropped columns: their rows cannot be as before again."""
+    gone = before.catalog.keys() - after.catalog.keys()
+    return {table for table in before.columns if any(one.startswith(f"column {table}.") for one in gone)}
+
+
+def inevitable(before: Snapshot, after: Snapshot, back: Snapshot, difference: Difference) -> bool:
+    """Whether no rollback could do better, because the migration itself dropped a column or a table.
+
+    Its values are gone, and a column comes back at the end of its table. The other columns must be as they were.
+
+    Args:
+        before, after, back: before the migration, after it, and after the rollback; of the rows each with the columns
+            that are left in the one before.
+    """
+    table = difference.what.removeprefix("column order ").removeprefix("TABLE ")
+    dropped = f"table {table}" in before.catalog and f"table {table}" not in after.catalog
+    prefix = f"column {table}."
+    if not dropped and not any(one.startswith(prefix) for one in before.catalog.keys() - after.catalog.keys()):
+        return False
+    match difference.layer:
+        case "data":
+            kept = after.data.get(table)
+            return bool(difference.after) and (dropped or (kept is not None and kept == back.data.get(table)))
+        case "catalog" if difference.what.startswith("column order "):
+            return sorted(difference.before.split(", ")) == sorted(difference.after.split(", "))
+        case "schema":
+            return _lines(difference.before) == _lines(difference.after)
+    return False
+
+
+def _lines(text: str) -> list[str]:
+    return sorted(line.rstrip(",") for line in text.splitlines())
+
+
 def schema_hash(snapshot: Snapshot) -> str:
     """One number for what two servers of one major version must have in common; invalid indexes are part of it."""
     text = json.dumps(_common(snapshot), ensure_ascii=False, sort_keys=True)
@@ -114,13 +154,13 @@ def drift(validated: Snapshot, found: Snapshot) -> list[Difference]:
     return [Difference("catalog", *one) for one in _unequal(_common(validated), _common(found))]
 
 
-def values_at_risk(dsn: Dsn, before: Snapshot) -> list[Difference]:
+def values_at_risk(dsn: Dsn, before: Snapshot, existed: Existed | None = None) -> list[Difference]:
     """What a rollback would destroy now: see count_values."""
     with connect(dsn, APPLICATION, _LIMITS, system_names=True) as connection:
-        return count_values(connection, before)
+        return count_values(connection, before, existed)
 
 
-def count_values(connection: Connection, before: Snapshot) -> list[Difference]:
+def count_values(connection: Connection, before: Snapshot, existed: Existed | None = None) -> list[Difference]:
     """Values, rows and enum labels in use that can only be in what is new since `before`.
 
     In the rollback's own transaction, under its locks, the answer cannot grow old. Not destructive are columns in which
@@ -129,11 +169,12 @@ def count_values(connection: Connection, before: Snapshot) -> list[Difference]:
     Args:
         connection: of the migrated database. Names without a schema in it must be the system's.
         before: taken before the migration.
+        existed: the tables before the migration by oid, with their columns' numbers: what was only renamed is not new.
     """
     with connection.cursor(cursor_factory=RealDictCursor) as cursor:
         return [
-            *_values_of_columns(cursor, before),
-            *_rows_of_tables(cursor, before),
+            *_values_of_columns(cursor, before, existed or {}),
+            *_rows_of_tables(cursor, before, existed or {}),
             *_uses_of_labels(cursor, before),
         ]
 
@@ -209,10 +250,12 @@ def _name(schema: str, name: str) -> str:
 # --- values that a rollback destroys ---
 
 
-def _values_of_columns(cursor: RealDictCursor, before: Snapshot) -> Iterator[Difference]:
+def _values_of_columns(cursor: RealDictCursor, before: Snapshot, existed: Existed) -> Iterator[Difference]:
     cursor.execute(sql_text("migration/values/columns.sql"))
     for row in cursor.fetchall():
-        if row["what"] in before.catalog or row["table_key"] not in before.catalog:
+        if row["number"] in existed.get(row["oid"], ()):
+            continue
+        if row["what"] in before.catalog or (row["table_key"] not in before.catalog and row["oid"] not in existed):
             continue
         cursor.execute(
             query(
@@ -243,13 +286,15 @@ def _changed(row: Mapping[str, str | None]) -> sql.Composed:
     return sql.SQL("{} IS NOT NULL").format(column)
 
 
-def _rows_of_tables(cursor: RealDictCursor, before: Snapshot) -> Iterator[Difference]:
+def _rows_of_tables(cursor: RealDictCursor, before: Snapshot, existed: Existed) -> Iterator[Difference]:
     cursor.execute(sql_text("migration/values/tables.sql"))
     for row in cursor.fetchall():
+        if row["oid"] in existed:
+            continue
         new_with_its_parent = row["parent_key"] is not None and row["parent_key"] not in before.catalog
         # A table may have become a partition: it was there, under the other kind.
-        existed = {row["what"], f"table {row['what'].partition(' ')[2]}", f"partition {row['what'].partition(' ')[2]}"}
-        if new_with_its_parent or any(one in before.catalog for one in existed):
+        names = {row["what"], f"table {row['what'].partition(' ')[2]}", f"partition {row['what'].partition(' ')[2]}"}
+        if new_with_its_parent or any(one in before.catalog for one in names):
             continue
         cursor.execute(query("migration/values/rows.sql", table=sql.Identifier(row["schema"], row["name"])))
         count = (cursor.fetchone() or {"count": 0})["count"]
@@ -284,9 +329,46 @@ def _unequal(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tu
             yield what, "" if was is None else was or "exists", "" if now is None else now or "exists"
 
 
+def canonical(definition: str) -> str:
+    """A definition as it is printed after a dump and a restore.
+
+    The server prints `status IN ('a', 'b')` on a varchar as a cast of an array; reading that again it casts the
+    elements. So a copy that was restored says `ARRAY[('a')::text]` where production says `(ARRAY['a'])::text[]`.
+    """
+    start = definition.find(_ARRAY)
+    while start >= 0:
+        elements, end = _elements(definition, start + len(_ARRAY))
+        if cast := _ARRAY_CAST.match(definition, end + 1):
+            inner = ", ".join(f"({one})::{cast[1]}" for one in elements)
+            definition = f"{definition[:start]}ARRAY[{inner}]{definition[cast.end() :]}"
+        start = definition.find(_ARRAY, start + 1)
+    return definition
+
+
+def _elements(text: str, start: int) -> tuple[list[str], int]:
+    """What stands between commas up to the bracket that closes, and where that is."""
+    elements, begin, depth, quote = [], start, 0, ""
+    for place in range(start, len(text)):
+        letter = text[place]
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        elif letter in "([":
+            depth += 1
+        elif letter in ")]":
+            depth -= 1
+        if not quote and (depth < 0 or (depth == 0 and letter == ",")):
+            elements.append(text[begin:place].strip())
+            begin = place + 1
+        if depth < 0:
+            return elements, place
+    return [], len(text)
+
+
 def _common(snapshot: Snapshot) -> dict[str, str]:
     return {
-        what: definition
+        what: canonical(definition)
         for what, definition in snapshot.catalog.items()
         if not what.startswith(_OF_ONE_SERVER) or (what.startswith("partition index ") and "INVALID" in definition)
     }

@@ -5,6 +5,7 @@ Only what the migration brought is a finding: a snapshot holds what the same que
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from psycopg2 import sql
@@ -18,7 +19,9 @@ from pgops.postgres import Dsn, Limits, connect
 
 APPLICATION = "pgops.migration.proof.review"
 
-# A rule is a query of include/sql/migration/review/ that returns object, message and remedy.
+WRITES_FAIL = "writes-fail"
+# A rule is a query of include/sql/migration/review/ that returns object, message and remedy; the last one is asked by
+# writing.
 RULES: dict[str, Level] = {
     "invalid-index": "error",
     "unvalidated-constraint": "error",
@@ -32,6 +35,7 @@ RULES: dict[str, Level] = {
     "small-key": "warning",
     "nullable-created-at": "warning",
     "missing-primary-key": "warning",
+    WRITES_FAIL: "error",
 }
 
 
@@ -49,12 +53,31 @@ def conditions(connection: Connection, big_table_mb: int) -> list[Condition]:
     """Everything that any rule finds. The session must use system names only."""
     found = []
     with connection.cursor() as cursor:
-        for rule in RULES:
+        for rule in (one for one in RULES if one != WRITES_FAIL):
             name = f"migration/review/{rule}.sql"
             parts = {"big_table_mb": sql.Literal(big_table_mb)} if rule == "big-table-not-partitioned" else {}
             cursor.execute(query(name, **parts) if parts else sql_text(name))
             found += [Condition(rule, *row) for row in sorted(cursor.fetchall())]
     return found
+
+
+def failing_writes(before: Mapping[str, str], after: Mapping[str, str], policy: MigrationPolicy) -> list[Finding]:
+    """Tables that took a write before the migration and take none after it; both by table, in the server's words."""
+    level = policy.rules.get(WRITES_FAIL, RULES[WRITES_FAIL])
+    if level == "off":
+        return []
+    return [
+        Finding(
+            WRITES_FAIL,
+            level,
+            table,
+            0,
+            f"Before it a row could be written as it is, after it that fails: {words}.",
+            "Mend the trigger, rule or constraint that it brought: as it is the application's writes fail",
+        )
+        for table, words in after.items()
+        if table not in before
+    ]
 
 
 def review(dsn: Dsn, before: Snapshot, policy: MigrationPolicy) -> list[Finding]:

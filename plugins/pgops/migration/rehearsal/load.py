@@ -70,6 +70,19 @@ def _named(node: Any) -> Iterator[list[str | None]]:
             yield parts[:-1] if node.removeType in _PARTS_OF_TABLES else parts
 
 
+def refused_writes(dsn: Dsn, tables: Sequence[str]) -> dict[str, str]:
+    """The tables of which no row can be set to itself, and why in the server's words; nothing of it lasts."""
+    refused = {}
+    with connect(dsn, APPLICATION, Limits(statement=30, lock=10)) as connection, connection.cursor() as cursor:
+        for table in tables[:MOST_TABLES]:
+            try:
+                _Canary(dsn, table, "write", EVERY_SECONDS)._attempt(connection)
+            except psycopg2.Error as error:
+                cursor.execute("ROLLBACK")
+                refused[table] = " ".join((error.diag.message_primary or str(error)).split())
+    return refused
+
+
 class Load:
     """While inside, each table has a reader and a writer, and for a while a reader that does not end.
 
@@ -94,6 +107,7 @@ class Load:
         self._hold_seconds = hold_seconds
         kinds: tuple[Literal["read", "write"], ...] = ("read", "write")
         self._canaries = [_Canary(dsn, table, kind, every) for table in self._tables for kind in kinds]
+        self._holder: _Holder | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> Load:
@@ -105,7 +119,7 @@ class Load:
             for canary in self._canaries:
                 canary.first.wait(max(until - time.monotonic(), 0))
             if self._hold_seconds > 0:
-                self._stack.enter_context(_Holder(self._dsn, self._tables, self._hold_seconds))
+                self._holder = self._stack.enter_context(_Holder(self._dsn, self._tables, self._hold_seconds))
         except BaseException:
             self._stack.close()
             raise
@@ -120,6 +134,12 @@ class Load:
         """What each reader and writer felt, the longest first; after the block."""
         found = [canary.stall() for canary in self._canaries if canary.times]
         return tuple(sorted(found, key=lambda stall: stall.longest_ms, reverse=True))
+
+    def in_the_way(self, relation: str, since: float) -> float:
+        """Seconds after `since` (on time.perf_counter()) for which the reader that does not end still held a table."""
+        if self._holder is None or relation not in self._tables:
+            return 0.0
+        return max(self._holder.gone_at - since, 0.0)
 
     def errors(self) -> dict[str, int]:
         """How often which kind of access to which table failed with which SQLSTATE: "read public.users 42703"."""
@@ -279,6 +299,7 @@ class _Holder:
         self._seconds = seconds
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._let_go, name="idle-in-transaction", daemon=True)
+        self.gone_at = 0.0
         self._stack = ExitStack()
 
     def __enter__(self) -> _Holder:
@@ -308,6 +329,7 @@ class _Holder:
 
     def _let_go(self) -> None:
         self._done.wait(self._seconds)
+        self.gone_at = time.perf_counter()
         with suppress(PgOpsError, psycopg2.Error):
             self._stack.close()
 

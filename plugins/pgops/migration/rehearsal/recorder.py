@@ -43,6 +43,7 @@ def run(
     lock_attempts: int = 1,
     on_progress: Callable[[int, int, Statement], None] | None = None,
     before_segment: Callable[[Segment], None] | None = None,
+    in_the_way: Callable[[str, float], float] | None = None,
 ) -> Ran:
     """Run a script to its end, its first failure, or the end of its budget.
 
@@ -59,6 +60,8 @@ def run(
         lock_attempts: how often a segment is tried before its lock timeout or deadlock counts as failure.
         on_progress: called before each statement with how many are done, how many there are, and the statement.
         before_segment: called before each attempt at a segment, outside any transaction.
+        in_the_way: for how many seconds after an instant the rehearsal's own reader was in the way of a relation. That
+            waiting is taken off what is measured: it says nothing of the migration, and no size of a table changes it.
 
     Raises:
         Refused: the budget or the attempts make no sense.
@@ -78,6 +81,7 @@ def run(
         Deadline(dsn, worker, budget_seconds) as deadline,
     ):
         recorder = _Recorder(worker, observer, deadline, script, budget_seconds, lock_timeout_ms, on_progress)
+        recorder.in_the_way = in_the_way
         executed: list[Executed] = []
         failure: Failure | None = None
         retries = 0
@@ -180,6 +184,7 @@ class _Recorder:
         self._existed = frozenset(self._known)
         self._committing = self._has_run = False
         self.over_budget = False
+        self.in_the_way: Callable[[str, float], float] | None = None
 
     def record(self, segment: Segment) -> _Outcome:
         """Run a segment; what it did, and why it stopped if it did not come to its end."""
@@ -203,7 +208,8 @@ class _Recorder:
                 self._refuse_if_transaction_ended()
                 wal = self._wal.read()
                 effect = transaction.effect(self._cursor, statement.kind, self._deadline.left_ms)
-                done.append((_executed(statement, ms, wal, effect), started))
+                waited = min(self._waited(statement, effect, started), ms / 1000)
+                done.append((_executed(statement, ms - 1000 * waited, wal, effect), started + waited))
             self._committing = True
             self._cursor.execute("COMMIT")
         except (psycopg2.Error, _Cut) as error:
@@ -251,6 +257,7 @@ class _Recorder:
         try:
             self._known = all_relations(self._observer)
             invalid_before = _invalid_indexes(self._observer)
+            started = time.perf_counter()
             with self._session_limits(statement):
                 self._wal.reset()
                 with Sampler(self._observer, self._deadline.pid, self._known) as sampler:
@@ -262,6 +269,7 @@ class _Recorder:
         except (psycopg2.Error, _Cut) as error:
             return _Outcome((), self._failure(statement, error, invalid_before))
         effect = sampler.effect(self._known, self._existed, statement.kind)
+        ms -= min(1000 * self._waited(statement, effect, started), ms)
         return _Outcome((replace(_executed(statement, ms, wal, effect), sampled=True),))
 
     @contextmanager
@@ -293,6 +301,20 @@ class _Recorder:
         ended = time.perf_counter()
         self._done += 1
         return 1000 * (ended - started)
+
+    def _waited(self, statement: Statement, effect: Effect, started: float) -> float:
+        """Seconds for which a statement can only have waited for the rehearsal's own reader."""
+        if self.in_the_way is None:
+            return 0.0
+        all_wait = statement.kind == "DROP INDEX CONCURRENTLY"  # the others of this kind work meanwhile
+        return max(
+            (
+                self.in_the_way(lock.relation, started)
+                for lock in effect.locks
+                if all_wait or (lock.existed and lock.mode == "AccessExclusiveLock")
+            ),
+            default=0.0,
+        )
 
     def _failure(self, statement: Statement, error: Exception, invalid_before: list[str] | None = None) -> Failure:
         sqlstate = (error.sqlstate if isinstance(error, _Cut) else getattr(error, "pgcode", None)) or ""

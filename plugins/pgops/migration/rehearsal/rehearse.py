@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 
 from pgops.fleet import MigrationPolicy
 from pgops.include import sql_text
-from pgops.migration.model import Finding, Migration, Script
+from pgops.migration.gate.check import allowed_rules
+from pgops.migration.model import Difference, Finding, Migration, Script
 from pgops.migration.proof import compare
-from pgops.migration.proof.review import review
+from pgops.migration.proof.review import failing_writes, review
 from pgops.migration.proof.snapshot import Snapshot
 from pgops.migration.rehearsal import recorder
-from pgops.migration.rehearsal.load import Load, touched_tables
+from pgops.migration.rehearsal.load import Load, refused_writes, touched_tables
 from pgops.migration.rehearsal.synthetic import shape, write_rows
-from pgops.migration.verdict.judge import Rehearsal
+from pgops.migration.verdict.judge import Rehearsal, acknowledged
 from pgops.postgres import Dsn, connect
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def rehearse(scripts: Scripts, copy: Dsn, policy: MigrationPolicy, findings: tup
     migration = scripts.migration
     before, shape_before, sizes = compare.take(copy), shape(copy), relation_bytes(copy)
     touched = tuple(name for name in touched_tables(copy, scripts.up) if name in sizes)
+    refused_before = refused_writes(copy, touched)
     log.info("%s: applying, beside readers and writers of %s", migration.label, ", ".join(touched) or "no table")
     with Load(copy, touched, hold_seconds=HELD_SECONDS) as load:
         applied = recorder.run(
@@ -65,6 +67,7 @@ def rehearse(scripts: Scripts, copy: Dsn, policy: MigrationPolicy, findings: tup
             policy.budget_seconds,
             lock_timeout_ms=policy.deploy.lock_timeout_ms if policy.deploy else LOCK_TIMEOUT_MS,
             lock_attempts=LOCK_ATTEMPTS,
+            in_the_way=load.in_the_way,
         )
     seen = Rehearsal(
         version=migration.version,
@@ -77,29 +80,49 @@ def rehearse(scripts: Scripts, copy: Dsn, policy: MigrationPolicy, findings: tup
     )
     if applied.failure is not None:
         return Rehearsed(seen, before, None)
-    after = compare.take(copy, ())  # no rows: nothing is compared with those of the migrated copy
-    findings += tuple(review(copy, before, policy))
+    after = compare.take(copy, ())
+    if acknowledged(migration) and (losing := compare.lost_columns(before, after)):
+        rows = compare.take(copy, losing, like=before, dump=False)  # of no other table are they compared with these
+        after = replace(after, data=rows.data, columns=rows.columns)
+    brought = [*review(copy, before, policy), *failing_writes(refused_before, refused_writes(copy, touched), policy)]
+    allowed = allowed_rules(migration)
+    findings += tuple(_allowed(one) if one.rule in allowed else one for one in brought)
     if scripts.down is None:
         return Rehearsed(replace(seen, findings=findings), before, after)
     log.info("%s: writing rows, then rolling back", migration.label)
     notes = tuple(write_rows(copy, shape_before))
-    destroyed = tuple(one for one in compare.values_at_risk(copy, before) if one.destructive)
+    destroyed = tuple(one for one in compare.values_at_risk(copy, before, shape_before.by_oid) if one.destructive)
     rolled_back = recorder.run(copy, scripts.down, "rollback", policy.budget_seconds)
     seen = replace(seen, findings=findings, notes=notes, destroyed=destroyed, rolled_back=rolled_back)
     if rolled_back.failure is not None:
         return Rehearsed(seen, before, after)
     left = compare.differences(before, compare.take(copy, like=before))
+    accepted = {one for one in left if compare.harmless(one)}
+    if acknowledged(migration):
+        back = compare.take(copy, {one.what for one in left if one.layer == "data"}, like=after, dump=False)
+        accepted |= {one for one in left if compare.inevitable(before, after, back, one)}
     seen = replace(
         seen,
-        left_behind=tuple(one for one in left if not compare.harmless(one)),
-        notes=(*notes, *(f"stays after a rollback: {one.what} {one.after}" for one in left if compare.harmless(one))),
+        left_behind=tuple(one for one in left if one not in accepted),
+        notes=(*notes, *(_stays(one) for one in left if one in accepted)),
     )
     log.info("%s: applying again", migration.label)
     again = recorder.run(copy, scripts.up, "apply", policy.budget_seconds)
     if again.failure is None:
-        changed = compare.differences(after, compare.take(copy, ()))
+        changed = compare.differences(replace(after, data={}), compare.take(copy, ()))
         seen = replace(seen, differs_again=tuple(one for one in changed if not compare.harmless(one)))
     return Rehearsed(replace(seen, applied_again=again), before, after)
+
+
+def _allowed(one: Finding) -> Finding:
+    message = f"A comment allows {one.rule}: {one.message}"
+    return replace(one, rule="allowed", level="warning", message=message, remedy="Nothing, if it is meant")
+
+
+def _stays(one: Difference) -> str:
+    if one.layer == "data":
+        return f"the migration destroys values of {one.what}, and no rollback brings them back"
+    return f"stays after a rollback: {one.what} {one.after}"
 
 
 def relation_bytes(dsn: Dsn) -> dict[str, int]:

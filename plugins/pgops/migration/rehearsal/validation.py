@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pgops.errors import Refused
 from pgops.fleet import MigrationPolicy
+from pgops.migration.gate.rules import NEVER_RUN
 from pgops.migration.model import Finding, Migration
 from pgops.migration.rehearsal import recorder
 from pgops.migration.rehearsal.rehearse import Rehearsed, Scripts, rehearse
@@ -78,7 +79,10 @@ def _one(there: _Ground, migration: Migration, findings: tuple[Finding, ...], po
     rehearsed = None
     if any(one.level == "error" for one in findings):
         seen = Rehearsal(migration.version, migration.name, migration.checksum, findings=findings)
-        there.put_if_possible(migration)
+        if any(one.rule in NEVER_RUN for one in findings):
+            log.warning("%s is left out of what comes after it: it reaches out of the copy", migration.label)
+        else:
+            there.put_if_possible(migration)
     else:
         scripts = Scripts(migration, parse(migration.up), parse(migration.down) if migration.down else None)
         rehearsed = rehearse(scripts, there.bench.copy, policy, findings)

@@ -86,8 +86,8 @@ def beforehand(migrations: Sequence[Migration], wanted: Sequence[Migration], the
             raise Refused(
                 f"The copy has migration {one.version} already",
                 where="its version ledger, pgops.schema_steps",
-                remedy="What the copy was made from has it: there is nothing to rehearse. If it was rolled back since,"
-                " trigger this again with refresh",
+                remedy="What the copy was made from has it; `pending` rehearses what it lacks. If it was rolled back"
+                " since, trigger this again with refresh",
             )
     versions = {one.version for one in wanted}
     last = max(number for number, one in enumerate(migrations) if one.version in versions)

@@ -16,11 +16,21 @@ from pgops.migration.verdict.report import as_html
 from pgops.storage import Bucket
 
 _WHEN = ("before", "after")
+# Connecting, the version ledger and the pauses are no part of a forecast, and of short ones they are the most.
+_TELLING_SECONDS = 1.0
 
 
 def correction_from(history: Sequence[Mapping[str, Any]]) -> float:
-    """Actual to forecast of earlier deployments: the median, between a tenth and ten; 1 without experience."""
-    ratios = [one["actual_seconds"] / one["forecast_seconds"] for one in history if one["forecast_seconds"]]
+    """Actual to forecast of earlier deployments: the median, between a tenth and ten; 1 without experience.
+
+    Those that were short in both say nothing: a forecast of a millisecond that took ten is no reason to expect ten
+    hours where one was forecast.
+    """
+    ratios = [
+        one["actual_seconds"] / one["forecast_seconds"]
+        for one in history
+        if one["forecast_seconds"] and max(one["actual_seconds"], one["forecast_seconds"]) >= _TELLING_SECONDS
+    ]
     return min(max(statistics.median(ratios), 0.1), 10.0) if ratios else 1.0
 
 

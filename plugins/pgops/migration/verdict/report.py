@@ -42,7 +42,7 @@ def as_text(judged: Judged) -> str:
     for name, title in _RUNS:
         ran: Ran | None = getattr(judged.rehearsal, name)
         if ran is not None:
-            lines += ["", f"{title} in {units.duration(ran.seconds)}{_wal(ran)}:"]
+            lines += ["", f"{title} in {units.moment(ran.seconds)}{_wal(ran)}:"]
             lines += _columns([_HEADING, *(_row(one) for one in ran.statements)])
     lines += _section("Felt by an application beside it", (_stall(judged.rehearsal)))
     lines += _section("Findings", (str(one) for one in judged.rehearsal.findings))
@@ -60,7 +60,7 @@ def as_html(judged: Judged, at: str) -> str:
     """The report as a page of its own; everything that comes from outside is escaped."""
     rehearsal = judged.rehearsal
     body = [
-        f"<h1>{escape(judged.headline)}</h1>",
+        f'<h1 class="{"good" if judged.passed else "bad"}">{escape(judged.headline)}</h1>',
         f"<p>checksum <code>{escape(rehearsal.checksum)}</code>, rehearsed {escape(at)}</p>",
         _html_list("Why it is refused", judged.reasons, "bad"),
         _html_list("Forecast for production", _forecast(judged.forecast)),
@@ -68,8 +68,10 @@ def as_html(judged: Judged, at: str) -> str:
     for name, title in _RUNS:
         ran: Ran | None = getattr(rehearsal, name)
         if ran is not None:
-            body.append(f"<h2>{title} in {units.duration(ran.seconds)}{_wal(ran)}</h2>")
-            body.append(_html_table(_HEADING, [_row(one) for one in ran.statements]))
+            body.append(f"<h2>{title} in {units.moment(ran.seconds)}{_wal(ran)}</h2>")
+            rows = [_HEADING, *(_row(one) for one in ran.statements)]
+            used = _used(rows)
+            body.append(_html_table([_HEADING[n] for n in used], [[row[n] for n in used] for row in rows[1:]]))
             if ran.failure:
                 body.append(f'<p class="bad">line {ran.failure.line}: {escape(ran.failure.message)}</p>')
     body += [
@@ -118,8 +120,8 @@ def _forecast(forecast: Forecast | None) -> list[str]:
     if forecast is None:
         return []
     return [
-        f"{units.duration(forecast.seconds)}, of which a table cannot be used or written for at most"
-        f" {units.duration(forecast.downtime_seconds)}",
+        f"{units.moment(forecast.seconds)}, of which a table cannot be used or written for at most"
+        f" {units.moment(forecast.downtime_seconds)}",
         "WAL for each standby: " + ("unknown" if forecast.wal_bytes is None else units.size(forecast.wal_bytes)),
         f"production is {forecast.size_ratio:.1f} times the copy; corrected by {forecast.correction:.2f}"
         " from earlier deployments",
@@ -131,9 +133,14 @@ def _section(title: str, lines: Iterable[str]) -> list[str]:
     return ["", f"{title}:", *shown] if shown else []
 
 
+def _used(rows: Sequence[tuple[str, ...]]) -> list[int]:
+    """The columns in which something stands below the heading."""
+    return [n for n in range(len(rows[0])) if any(row[n] not in ("", units.ABSENT) for row in rows[1:])]
+
+
 def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Rows in columns as wide as they need; columns that are empty in every row are left out."""
-    used = [n for n in range(len(rows[0])) if any(row[n] for row in rows[1:])]
+    used = _used(rows)
     widths = {n: max(len(row[n]) for row in rows) for n in used}
     return ["  " + "  ".join(row[n].ljust(widths[n]) for n in used).rstrip() for row in rows]
 
@@ -162,8 +169,10 @@ body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80re
 h1 {{ font-size: 1.4rem }} h2 {{ font-size: 1.05rem; margin-top: 1.8rem }}
 table {{ border-collapse: collapse; font-size: 13px; display: block; overflow-x: auto }}
 th, td {{ text-align: left; padding: .3rem .7rem; border-bottom: 1px solid #dde3ea; vertical-align: top }}
-td {{ font-family: ui-monospace, monospace; overflow-wrap: anywhere }}
+td {{ font-family: ui-monospace, monospace; white-space: nowrap }}
+td:nth-child(2) {{ white-space: normal; min-width: 22rem }}
 code {{ font-family: ui-monospace, monospace }} .bad {{ color: #a01733; font-weight: 600 }}
+h1.good {{ color: #17703f }}
 </style></head><body>
 {body}
 </body></html>

@@ -20,7 +20,7 @@ from pgops.operators.results import from_xcom, to_xcom
 
 if TYPE_CHECKING:
     from pgops.migration.deployment.evidence import Evidence
-    from pgops.migration.deployment.versions import RunFacts
+    from pgops.migration.deployment.versions import AppliedVersion, RunFacts
     from pgops.migration.model import Difference, Migration
     from pgops.migration.proof.snapshot import Snapshot
     from pgops.migration.verdict.records import Verdict
@@ -44,10 +44,7 @@ class DeploymentOperator(PgOpsOperator):
 
     def migration(self, database: Database) -> Migration:
         """The migration, as its files are now."""
-        from pgops.migration.scripts.history import migrations_of
-        from pgops.migration.scripts.sources import chosen
-
-        return chosen(migrations_of(resources.migration_policy(database), include_folder()), self.version)
+        return migration_of(database, self.version)
 
     def validated(self, context: Mapping[str, Any]) -> Verdict:
         """The verdict that this deployment began with."""
@@ -68,9 +65,28 @@ class DeploymentOperator(PgOpsOperator):
         return resources.dsn(resources.deploy_policy(database).connection)
 
 
+def migration_of(database: Database, version: str) -> Migration:
+    """A migration of a database, as its files are now."""
+    from pgops.migration.scripts.history import migrations_of
+    from pgops.migration.scripts.sources import chosen
+
+    return chosen(migrations_of(resources.migration_policy(database), include_folder()), version)
+
+
 def requester(context: Mapping[str, Any]) -> str:
     """Who triggered this deployment."""
     return context["dag_run"].triggering_user_name or "nobody that Airflow knows"
+
+
+def refuse_unapproved(settings: Settings, context: Mapping[str, Any]) -> None:
+    """Raise Refused unless a person's yes stands in the ledger: a task that somebody marked as success is no yes."""
+    kept = resources.ledger(settings).rows("deployment", run_id=context["run_id"])
+    if not any(row["approved_by"] for row in kept):
+        raise Refused(
+            "Nobody has approved this deployment",
+            where=f"DAG run {context['run_id']}, task approve",
+            remedy="Trigger it again and have it approved under Required Actions; marking the task does not count",
+        )
 
 
 def state_of(context: Mapping[str, Any], task_id: str) -> str | None:
@@ -78,6 +94,24 @@ def state_of(context: Mapping[str, Any], task_id: str) -> str | None:
     states = context["ti"].get_task_states(dag_id=context["dag"].dag_id, run_ids=[context["run_id"]])
     found: str | None = states.get(context["run_id"], states).get(task_id)
     return found
+
+
+def refuse_if_deployed(there: AppliedVersion | None, context: Mapping[str, Any], where: str) -> None:
+    """Refuse what another run has deployed already; this one may be going on after a retry.
+
+    Raises:
+        Refused: it is there.
+    """
+    if there is None or not there.complete or there.direction != "apply":
+        return
+    if there.dag_run == run_facts(context).dag_run:
+        return
+    raise Refused(
+        f"Migration {there.version} is deployed already: {there.requested_by}, {there.at:%Y-%m-%d %H:%M} UTC,"
+        f" {there.dag_run}",
+        where=where,
+        remedy="There is nothing to do",
+    )
 
 
 def skip_unless_deployed(context: Mapping[str, Any]) -> None:
@@ -89,6 +123,8 @@ def skip_unless_deployed(context: Mapping[str, Any]) -> None:
 class EvidenceOperator(DeploymentOperator):
     """An item of the checklist: what was found is kept, and when it does not pass the task fails."""
 
+    remedy = "Nothing was deployed: mend this and trigger it again"
+
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return the Evidence."""
         found = self.look(context, fleet.checked_settings(), database)
@@ -97,7 +133,7 @@ class EvidenceOperator(DeploymentOperator):
             raise Refused(
                 f"{found.item}: {found.summary}",
                 where=f"{database.name}, migration {self.version}",
-                remedy="Nothing was deployed: mend this and trigger it again",
+                remedy=self.remedy,
             )
         log.info("%s: %s", found.item, found.summary)
         return to_xcom(found)

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from pgops.errors import Refused
 from pgops.fleet import Database, Fleet, Settings
+from pgops.include import include_folder
 from pgops.operators import resources
 from pgops.operators.deployment.base import (
     DeploymentOperator,
     EvidenceOperator,
     record_evidence,
+    refuse_if_deployed,
+    refuse_unapproved,
     requester,
     same_schema,
     snapshots,
@@ -24,6 +27,7 @@ from pgops.operators.results import to_xcom
 if TYPE_CHECKING:
     from pgops.migration.deployment.evidence import Evidence
     from pgops.migration.verdict.records import Verdict
+    from pgops.postgres import Dsn
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +38,11 @@ class ValidationEvidenceOperator(DeploymentOperator):
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return the Verdict."""
         from pgops.migration.deployment.evidence import Evidence
+        from pgops.migration.deployment.versions import applied
         from pgops.migration.verdict.records import newest_verdict
 
         settings, migration = fleet.checked_settings(), self.migration(database)
-        resources.deploy_policy(database)
+        production = self.production(database)
         ledger = resources.ledger(settings)
         verdict = newest_verdict(ledger, database.name, self.version)
         ledger.rows(
@@ -49,10 +54,11 @@ class ValidationEvidenceOperator(DeploymentOperator):
             requested_by=requester(context),
             forecast=json.dumps(verdict.forecast if verdict else None),
         )
+        refuse_if_deployed(applied(production).get(self.version), context, production.where)
         problem = _not_validated(verdict, migration.checksum)
-        summary = problem or f"rehearsed {verdict.at:%Y-%m-%d %H:%M} UTC, rollback tested" if verdict else problem
+        summary = problem or f"passed {verdict.at:%Y-%m-%d %H:%M} UTC, rollback tested" if verdict else problem
         facts = {"checksum": migration.checksum, "folder": verdict.folder if verdict else None}
-        record_evidence(settings, context, Evidence("rehearsed, rollback tested", not problem, summary, facts))
+        record_evidence(settings, context, Evidence("rehearsal", not problem, summary, facts))
         if problem or verdict is None:
             raise Refused(
                 f"Migration {migration.label} may not be deployed: {problem}",
@@ -134,21 +140,42 @@ class TellOnCallOperator(DeploymentOperator):
         from pgops.migration.deployment.evidence import Evidence
 
         settings = fleet.checked_settings()
-        sent = tell(context, settings, database, self, "asks", "", "Approve or reject it under Required Actions.")
+        sent = tell(context, settings, database, self, "asks", "", _asks(database, requester(context)))
         found = Evidence("on-call told", sent, "in Slack" if sent else "Slack did not take the message", {})
         record_evidence(settings, context, found)
         return to_xcom(found)
 
 
+def _asks(database: Database, asked: str) -> str:
+    from pgops.operators.deployment.approval import may_approve
+
+    policy = resources.deploy_policy(database)
+    names = ", ".join(may_approve(policy, asked)) or "whoever may edit the run"
+    return f"Approve or reject it ({names}); without an answer it is rejected after {policy.approval_minutes:g} min."
+
+
 class CheckAgainOperator(DeploymentOperator):
-    """After the wait: the files are still those, and production is what the rehearsal began with."""
+    """After the wait: nobody else deploys, the files are still those, production is what the rehearsal began with.
+
+    From here on this run alone may deploy into this database; maintenance_off gives that back.
+    """
 
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return the Evidence."""
+        lease = resources.deploy_lease(fleet.checked_settings(), database, context)
+        lease.take()
+        try:
+            return self._compare(context, fleet.checked_settings(), database)
+        except BaseException:
+            lease.release()
+            raise
+
+    def _compare(self, context: Mapping[str, Any], settings: Settings, database: Database) -> dict[str, Any]:
         from pgops.migration.deployment.evidence import Evidence
         from pgops.migration.deployment.versions import applied
 
-        settings, verdict = fleet.checked_settings(), self.validated(context)
+        verdict = self.validated(context)
+        refuse_unapproved(settings, context)
         production = self.production(database)
         if self.migration(database).checksum != verdict.checksum:
             raise Refused(
@@ -157,9 +184,10 @@ class CheckAgainOperator(DeploymentOperator):
                 remedy="Validate and deploy what they are now",
             )
         there = applied(production).get(self.version)
+        refuse_if_deployed(there, context, production.where)
         before, _ = snapshots(settings, verdict)
-        if there is not None and not there.complete:
-            found = Evidence("production as rehearsed", True, f"an earlier run stopped half way: {there.standing}", {})
+        if there is not None:
+            found = Evidence("production as rehearsed", True, f"an earlier try got so far: {there.standing}", {})
         else:
             found = same_schema("production as rehearsed", before, production)
         record_evidence(settings, context, found)
@@ -167,9 +195,24 @@ class CheckAgainOperator(DeploymentOperator):
             raise Refused(
                 f"Production is not what the migration was rehearsed on: {found.summary}",
                 where=production.where,
-                remedy="Find out who changed it; then validate again with refresh",
+                remedy=self._remedy(database, production),
             )
         return to_xcom(found)
+
+    def _remedy(self, database: Database, production: Dsn) -> str:
+        from pgops.migration.scripts.history import migrations_of, on
+
+        policy = resources.migration_policy(database)
+        migrations = migrations_of(policy, include_folder())
+        there = on(production, migrations, policy.baseline)
+        earlier = migrations[: [one.version for one in migrations].index(self.version)]
+        missing = [one.version for one in earlier if one.version not in there]
+        if missing:
+            return f"It was rehearsed on top of {', '.join(missing[:10])}, which production lacks: deploy that first"
+        return (
+            "Find out who changed it; then validate again with refresh, from a backup that was taken since. No backup"
+            " has an INVALID index: repair or drop it"
+        )
 
 
 class BaselineOperator(DeploymentOperator):

@@ -43,13 +43,14 @@ class DeploymentReportOperator(DeploymentOperator):
         ledger.rows("end_deployment", run_id=context["run_id"], state=state, actual=kept)
         tell(context, settings, database, self, state, error, next_step, actual)
         result = {"database": database.name, "version": self.version, "state": state, "error": error, "actual": actual}
-        if state != "deployed":
+        if state != "deployed" or error:
             context["ti"].xcom_push(key="report", value=result)
             raise PgOpsError(f"The migration {_STATES[state]}: {error}", where=database.name, remedy=next_step)
         return result
 
 
 _STATES = {
+    "deployed": "is deployed, but not everything after it was done",
     "rolled back": "was deployed and rolled back",
     "failed": "is in a state that a person must look at",
     "refused": "was not deployed",
@@ -60,7 +61,7 @@ _STEPS = (
     "validation",
     *("backup", "downtime", "connections", "lag", "ownership"),
     *("tell_on_call", "approve", "check_again", "baseline", "maintenance_on"),
-    *("deploy", "verify_schema", "smoke_tests", "watch", "roll_back", "maintenance_off"),
+    *("deploy", "verify_schema", "smoke_tests", "watch", "roll_back", "maintenance_off", "document"),
 )
 
 
@@ -68,7 +69,8 @@ def _outcome(context: Mapping[str, Any]) -> tuple[Any, str]:
     """What the ledger calls it, and what a person does next."""
     deploy, roll_back = state_of(context, "deploy"), state_of(context, "roll_back")
     if deploy == "success" and roll_back == "skipped":
-        return "deployed", ""
+        undone = [step for step in ("maintenance_off", "document") if state_of(context, step) == "failed"]
+        return "deployed", f"Clear {' and '.join(undone)} when its cause is mended" if undone else ""
     if roll_back == "success":
         return "rolled back", "Find out why from the checklist; mend the migration and validate it again"
     if deploy == "success":
@@ -84,7 +86,7 @@ def _first_problem(context: Mapping[str, Any]) -> str:
         if problem:
             return f"{step}: {problem['error']}"
         if state_of(context, step) == "failed":
-            return f"{step}: rejected or not answered in time" if step == "approve" else f"{step}: failed, see its log"
+            return f"{step}: failed, see its log"
     return ""
 
 
@@ -94,6 +96,9 @@ def _actual(context: Mapping[str, Any]) -> dict[str, Any]:
         done = context["ti"].xcom_pull(task_ids=step)
         if done:
             found[name] = done["seconds"]
+        if done and step == "deploy" and done["first_segment"] == 0 and not done["already"]:
+            # What a forecast is of: not the waiting for locks and its pauses, and not the rest of a run cut off.
+            found["measured_seconds"] = sum(one["ms"] for one in done["statements"]) / 1000
     return found
 
 
@@ -130,6 +135,18 @@ def tell(
         error=error,
         next_step=next_step,
         started_at=context["dag_run"].start_date or datetime.now(UTC),
-        log_url=context["ti"].log_url,
+        **_link(context, state),
     )
     return tell_slack(deployment_message(news, runbook_url=settings.runbook_url), settings, f"deployment_{state}")
+
+
+def _link(context: Mapping[str, Any], state: str) -> dict[str, str]:
+    """Where the message leads: to the approval while it is asked for, then to the log."""
+    here: str = context["ti"].log_url
+    if state != "asks":
+        return {"log_url": here}
+    step = f"/tasks/{context['ti'].task_id}"
+    before, found, _ = here.partition(step)
+    if not found:
+        return {"log_url": here}
+    return {"log_url": f"{before}/tasks/approve/required_actions", "log_label": "Approve or reject it"}

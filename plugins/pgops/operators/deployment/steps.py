@@ -13,6 +13,7 @@ from pgops.operators.deployment.base import (
     DeploymentOperator,
     EvidenceOperator,
     record_evidence,
+    refuse_unapproved,
     run_facts,
     same_schema,
     skip_unless_deployed,
@@ -25,30 +26,40 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-
-# Longer than any step after it that has no limit of its own; the mute ends by itself then.
-_MUTE_SPARE_SECONDS = 1800
+_TAKEN_BACK = "The task roll_back takes the migration back now: see its log"
 
 
 class MaintenanceOnOperator(DeploymentOperator):
-    """Tells the application and the monitoring, and mutes this database's alerts for the window."""
+    """Tells the application and the monitoring, and mutes this database for the window.
+
+    The mute is recorded first: maintenance_off takes back what a run with a record may have begun.
+    """
 
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> None:
         """Return nothing."""
-        from pgops.operators.webhooks import announce
-
-        policy, settings = resources.deploy_policy(database), fleet.checked_settings()
-        budget = resources.migration_policy(database).budget_seconds
-        resources.ledger(settings).rows(
+        resources.ledger(fleet.checked_settings()).rows(
             "begin_mute",
             database=database.name,
             run_id=context["run_id"],
             reason=f"migration {self.version} is being deployed",
-            seconds=2 * budget + policy.watch.minutes * 60 + _MUTE_SPARE_SECONDS,
+            seconds=resources.deploy_window_seconds(database),
         )
-        for connection_id in (policy.maintenance, policy.monitoring):
-            if connection_id:
-                announce(connection_id, "on", database.name, self.version, context["run_id"])
+        _announce("on", database, self.version, context)
+
+
+def _announce(state: str, database: Database, version: str, context: Mapping[str, Any]) -> None:
+    """Tell everybody, also when one of them does not take it; then raise that."""
+    from pgops.operators.webhooks import announce
+
+    policy, problems = resources.deploy_policy(database), []
+    for connection_id in (policy.maintenance, policy.monitoring):
+        if connection_id:
+            try:
+                announce(connection_id, state, database.name, version, context["run_id"])
+            except PgOpsError as error:
+                problems.append(error)
+    if problems:
+        raise problems[0]
 
 
 class DeployOperator(DeploymentOperator):
@@ -59,6 +70,7 @@ class DeployOperator(DeploymentOperator):
         from pgops.migration.deployment.deploy import apply
         from pgops.migration.scripts.statements import parse
 
+        refuse_unapproved(fleet.checked_settings(), context)
         migration, policy = self.migration(database), resources.migration_policy(database)
         if migration.checksum != self.validated(context).checksum:
             raise Refused("The migration's files were changed", where=self.version, remedy="Validate them again")
@@ -78,6 +90,8 @@ class DeployOperator(DeploymentOperator):
 class VerifySchemaOperator(EvidenceOperator):
     """The schema is now what it was after the rehearsal."""
 
+    remedy = _TAKEN_BACK
+
     def look(self, context: Mapping[str, Any], settings: Settings, database: Database) -> Evidence:
         """Compare production with the rehearsed copy."""
         _, after = snapshots(settings, self.validated(context))
@@ -86,6 +100,8 @@ class VerifySchemaOperator(EvidenceOperator):
 
 class SmokeTestsOperator(EvidenceOperator):
     """The fleet file's questions have their known answers."""
+
+    remedy = _TAKEN_BACK
 
     def look(self, context: Mapping[str, Any], settings: Settings, database: Database) -> Evidence:
         """Ask production."""
@@ -96,6 +112,8 @@ class SmokeTestsOperator(EvidenceOperator):
 
 class WatchOperator(EvidenceOperator):
     """Errors, query times, standbys and latency stay as they were."""
+
+    remedy = _TAKEN_BACK
 
     def look(self, context: Mapping[str, Any], settings: Settings, database: Database) -> Evidence:
         """Watch production for the policy's window."""
@@ -147,18 +165,19 @@ class RollBackOperator(DeploymentOperator):
 
 
 class MaintenanceOffOperator(DeploymentOperator):
-    """Tells the application and the monitoring again, and ends the mute."""
+    """Ends the mute, tells the application and the monitoring again, and lets others deploy."""
 
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> None:
         """Return nothing."""
-        from pgops.operators.webhooks import announce
-
-        policy = resources.deploy_policy(database)
-        for connection_id in (policy.maintenance, policy.monitoring):
-            if connection_id:
-                announce(connection_id, "off", database.name, self.version, context["run_id"])
-        ledger = resources.ledger(fleet.checked_settings())
-        ledger.rows("end_mute", database=database.name, run_id=context["run_id"])
+        settings = fleet.checked_settings()
+        ledger = resources.ledger(settings)
+        try:
+            if ledger.rows("end_mute", database=database.name, run_id=context["run_id"]):
+                _announce("off", database, self.version, context)
+            else:
+                log.info("this run has not begun any maintenance")
+        finally:
+            resources.deploy_lease(settings, database, context).release()
 
 
 class DocumentOperator(DeploymentOperator):
