@@ -11,16 +11,17 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import psutil
-
 from benchmarks.rig.data import generate
 from benchmarks.rig.ground import BUCKET, Ground, ground
-from benchmarks.rig.worker import LEDGER, SOURCE, STEPS, Job, start
+from benchmarks.rig.measure import print_header, print_row, start, wait_until_idle
+from benchmarks.rig.worker import LEDGER, SOURCE, STEPS, Job
 from pgops.errors import PgOpsError
+
+WORKER = "benchmarks.rig.worker"
 
 
 @dataclass(frozen=True)
@@ -105,19 +106,12 @@ def _round(place: Ground, job: Job, number: int, say: Callable[[str], None]) -> 
         for step in group if number % 2 == 0 else reversed(group):
             ours = steps.get("ours", {}).get("backup_id", "")
             place.server.execute("checkpoint")
-            _wait_until_idle()
-            steps[step] = start(replace(job, step=step, backup_id=ours), place.folder / "tmp")
+            wait_until_idle()
+            steps[step] = start(WORKER, replace(job, step=step, backup_id=ours), place.folder / "tmp")
             parts = ", ".join(f"{name} {seconds:.1f}" for name, seconds in steps[step]["parts"].items())
             say(f"round {number + 1}: {step:<13} {steps[step]['seconds']:6.1f} s   {parts}")
     _empty_bucket(place)
     return Round(steps)
-
-
-def _wait_until_idle(percent: float = 10, seconds: float = 30) -> None:
-    """Until nothing else runs: a virtual machine's kernel goes on for seconds after a step that freed much memory."""
-    deadline = time.monotonic() + seconds
-    while psutil.cpu_percent(interval=1.5) > percent and time.monotonic() < deadline:
-        pass
 
 
 def _empty_bucket(place: Ground) -> None:
@@ -128,26 +122,21 @@ def _empty_bucket(place: Ground) -> None:
 
 
 def _print_table(rounds: list[Round]) -> None:
-    print(f"\n{'seconds':<34}{'median':>8}{'min':>8}{'max':>8}")
+    print_header("seconds")
     for step in STEPS:
-        _print_row(step, (one.seconds(step) for one in rounds))
+        print_row(step, (one.seconds(step) for one in rounds))
         for part in rounds[0].steps[step]["parts"]:
-            _print_row(f"    {part}", (one.seconds(step, part) for one in rounds))
-    print(f"\n{'MB':<34}{'median':>8}{'min':>8}{'max':>8}")
-    _print_row("size: baseline", (one.steps["baseline"]["bytes"] / 1e6 for one in rounds))
-    _print_row("size: ours", (one.steps["ours"]["bytes"] / 1e6 for one in rounds))
+            print_row(f"    {part}", (one.seconds(step, part) for one in rounds))
+    print_header("MB")
+    print_row("size: baseline", (one.steps["baseline"]["bytes"] / 1e6 for one in rounds))
+    print_row("size: ours", (one.steps["ours"]["bytes"] / 1e6 for one in rounds))
     for step in ("ours", "drill"):
-        _print_row(f"memory: {step}, worker alone", (one.steps[step]["own_mb"] for one in rounds))
-        _print_row(f"memory: {step}, with its programs", (one.steps[step]["tree_mb"] for one in rounds))
-    print(f"\n{'ratios':<34}{'median':>8}{'min':>8}{'max':>8}   round by round")
+        print_row(f"memory: {step}, worker alone", (one.steps[step]["own_mb"] for one in rounds))
+        print_row(f"memory: {step}, with its programs", (one.steps[step]["tree_mb"] for one in rounds))
+    print_header("ratios", "   round by round")
     for name in ratios(rounds[0]):
         values = [ratios(one)[name] for one in rounds]
-        _print_row(name, values, "   " + " ".join(f"{value:.2f}" for value in values))
-
-
-def _print_row(name: str, values: Iterable[float], more: str = "") -> None:
-    values = list(values)
-    print(f"{name:<34}{statistics.median(values):8.2f}{min(values):8.2f}{max(values):8.2f}{more}")
+        print_row(name, values, "   " + " ".join(f"{value:.2f}" for value in values))
 
 
 def _print_json(rounds: list[Round], arguments: argparse.Namespace, size: int, version: Any, memory: bool) -> None:

@@ -21,6 +21,11 @@ _BATCH = 100_000
 def generate(server: PostgresServer, dbname: str, gigabytes: float, say: Callable[[str], None]) -> int:
     """Make the database `dbname` of about that size (10^9 bytes) and return its bytes."""
     server.execute(f'create database "{dbname}"')
+    return fill(server, dbname, gigabytes, say)
+
+
+def fill(server: PostgresServer, dbname: str, gigabytes: float, say: Callable[[str], None]) -> int:
+    """Put about so much into a database that is there, and return the bytes of all of it."""
     _pgbench(server, dbname, max(1, round(gigabytes * 500 / _PGBENCH_MB)))
     say("pgbench's half is there")
     _documents(server, dbname, round(gigabytes * 5e8 / _DOCUMENT_BYTES), say)

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from typing import Any
 import boto3
 import psutil
 
+from benchmarks.rig.measure import Laps
 from pgops.backup import commit, dump, sources, verify
 from pgops.catalog import Catalog
 from pgops.errors import PgOpsError
@@ -83,25 +84,10 @@ class Job:
         return self.dsn(dbname).conninfo()
 
 
-class _Laps:
-    """Seconds of each part of a step."""
-
-    def __init__(self) -> None:
-        self._begun = self._last = time.monotonic()
-        self.parts: dict[str, float] = {}
-
-    def lap(self, name: str) -> None:
-        now = time.monotonic()
-        self.parts[name], self._last = now - self._last, now
-
-    def result(self, **more: Any) -> dict[str, Any]:
-        return {"seconds": time.monotonic() - self._begun, "parts": self.parts, **more}
-
-
 def baseline(job: Job) -> dict[str, Any]:
     """The source document's script: dump to a file, pg_restore --list, upload."""
     client = job.client()
-    laps = _Laps()
+    laps = Laps()
     job.run("pg_dump", "--format=custom", "--compress=9", f"--file={job.archive}", f"--dbname={job.url(SOURCE)}")
     laps.lap("dump")
     job.run("pg_restore", "--list", job.archive)
@@ -132,7 +118,7 @@ def _backup(job: Job, fingerprint: bool) -> dict[str, Any]:
     catalog, ledger, policy = job.catalog(), _ledger(job), BackupPolicy()
     lease = Lease(ledger, f"backup/{SOURCE}", f"benchmark {os.getpid()}")
     found, _ = sources(job.dsn(SOURCE), None, policy)
-    laps = _Laps()
+    laps = Laps()
     dumped = dump(SOURCE, found, (), policy, catalog, lease, fingerprint)
     laps.lap("dump")
     if fingerprint:
@@ -152,7 +138,7 @@ def floor(job: Job) -> dict[str, Any]:
             "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         )
         tables = [name for (name,) in cursor.fetchall()]
-        laps = _Laps()
+        laps = Laps()
         for table in tables:
             cursor.execute(f"COPY {table} TO '/dev/null'")
         return laps.result()
@@ -162,7 +148,7 @@ def bare_restore(job: Job) -> dict[str, Any]:
     """The baseline's file into an empty database, with two jobs, and nothing proven."""
     with connect(job.dsn("postgres"), "benchmark") as connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {EMPTY}")
-        laps = _Laps()
+        laps = Laps()
         job.run("pg_restore", f"--jobs={RESTORE_JOBS}", f"--dbname={job.url(EMPTY)}", job.archive)
         result = laps.result()
         cursor.execute(f"DROP DATABASE {EMPTY}")
@@ -174,7 +160,7 @@ def drill(job: Job) -> dict[str, Any]:
     catalog, ledger, policy = job.catalog(), _ledger(job), DrillPolicy(connection="benchmark")
     server = job.dsn("postgres")
     lease = Lease(ledger, f"drill/{SOURCE}", f"benchmark {os.getpid()}")
-    laps, started_at = _Laps(), datetime.now(UTC)
+    laps, started_at = Laps(), datetime.now(UTC)
     scratch = prepare_scratch(catalog, job.backup_id, server, lease)
     laps.lap("prepare")
     target = server.on(scratch.dbname)
@@ -240,22 +226,6 @@ def main() -> int:
     result |= {"own_mb": memory.own_bytes() / 1e6, "tree_mb": memory.tree_bytes / 1e6}
     print(json.dumps(result))
     return 0
-
-
-def start(job: Job, temporary: Path) -> dict[str, Any]:
-    """Run a job in a fresh process and return what it measured."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.rig.worker"],
-        input=json.dumps(asdict(job)),
-        env={**os.environ, "TMPDIR": str(temporary)},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise PgOpsError(f"The step {job.step} failed", where="its output above", remedy="Mend it and run again")
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
 
 
 if __name__ == "__main__":

@@ -108,6 +108,12 @@ def harmless(difference: Difference) -> bool:
     return difference.layer == "catalog" and difference.what.startswith(_HARMLESS)
 
 
+def lost_columns(before: Snapshot, after: Snapshot) -> set[str]:
+    """The tables of which the migration itself dropped columns: their rows cannot be as before again."""
+    gone = before.catalog.keys() - after.catalog.keys()
+    return {table for table in before.columns if any(one.startswith(f"column {table}.") for one in gone)}
+
+
 def inevitable(before: Snapshot, after: Snapshot, back: Snapshot, difference: Difference) -> bool:
     """Whether no rollback could do better, because the migration itself dropped a column or a table.
 

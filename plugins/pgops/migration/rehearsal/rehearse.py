@@ -80,7 +80,10 @@ def rehearse(scripts: Scripts, copy: Dsn, policy: MigrationPolicy, findings: tup
     )
     if applied.failure is not None:
         return Rehearsed(seen, before, None)
-    after = compare.take(copy, like=before)
+    after = compare.take(copy, ())
+    if acknowledged(migration) and (losing := compare.lost_columns(before, after)):
+        rows = compare.take(copy, losing, like=before, dump=False)  # of no other table are they compared with these
+        after = replace(after, data=rows.data, columns=rows.columns)
     brought = [*review(copy, before, policy), *failing_writes(refused_before, refused_writes(copy, touched), policy)]
     allowed = allowed_rules(migration)
     findings += tuple(_allowed(one) if one.rule in allowed else one for one in brought)
