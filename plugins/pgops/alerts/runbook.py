@@ -45,7 +45,10 @@ _BY_STEP = {
     "measure": "drill-missed-its-rto",
     "backup_watch": "backup-too-old",
     **dict.fromkeys(("static_gate", "golden_copy", "clone", "rehearse", "drop_clone"), "validation-did-not-run"),
-    **dict.fromkeys(("plan", "begin", "work", "finish", "control"), "backfill-stopped"),
+    **dict.fromkeys(
+        ("plan", "begin", "work", "finish", "control", "add_column", "prove", "index", "analyze", "undo"),
+        "backfill-stopped",
+    ),
     **dict.fromkeys(
         ("validation", "backup", "downtime", "connections", "lag", "ownership", "approve", "check_again", "baseline"),
         "deployment-refused",

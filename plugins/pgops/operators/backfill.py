@@ -107,39 +107,51 @@ class BackfillWorkOperator(PgOpsOperator):
 
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return what this worker did, and what held it up."""
-        from pgops.backfill import job as jobs
-        from pgops.backfill.throttle import Throttle
-        from pgops.backfill.worker import Options, work
+        number = context["ti"].xcom_pull(task_ids="begin", key="job")
+        return work_on(fleet.checked_settings(), database, number, self.worker, self._stopping)
 
-        settings, policy = fleet.checked_settings(), resources.backfill_policy(database)
-        target, number = _target(database), context["ti"].xcom_pull(task_ids="begin", key="job")
-        state = jobs.state(target, number)
-        options = Options(
-            target_ms=policy.batch_ms, on_error=policy.on_error, vacuum_dead_share=policy.vacuum_dead_share
+
+def work_on(
+    settings: Settings, database: Database, number: int, worker: int, stopping: threading.Event
+) -> dict[str, Any]:
+    """Work on a job under the throttle of the database's policy; a Worked, and what held it up.
+
+    Args:
+        number: of the job.
+        worker: of those that share its ranges.
+        stopping: set by whoever wants it to end after its last checkpoint.
+
+    Raises:
+        PgOpsError: it failed, or a critical limit of the throttle stopped it.
+    """
+    from pgops.backfill import Options, state, work
+    from pgops.backfill.throttle import Throttle
+
+    policy, target = resources.backfill_policy(database), _target(database)
+    job = state(target, number).job
+    options = Options(target_ms=policy.batch_ms, on_error=policy.on_error, vacuum_dead_share=policy.vacuum_dead_share)
+    name = f"pgops.backfill.{number}"
+    stop = stopping.is_set
+    with Throttle(target, job.table_oid, policy, settings.timezone, workers=name, stop=stop) as pace:
+        worked = work(
+            target,
+            number,
+            None,
+            pace,
+            options=options,
+            stop=stop,
+            on_progress=lambda now: log.info("%s", now.line()),
+            application_name=f"{name}.{worker}",
         )
-        name = f"pgops.backfill.{number}"
-        stop = self._stopping.is_set
-        with Throttle(target, state.job.table_oid, policy, settings.timezone, workers=name, stop=stop) as pace:
-            worked = work(
-                target,
-                number,
-                None,
-                pace,
-                options=options,
-                stop=stop,
-                on_progress=lambda now: log.info("%s", now.line()),
-                application_name=f"{name}.{self.worker}",
-            )
-            held_up = pace.reasons()
-        log.info("%s after %s rows in %s", worked.outcome, worked.rows, units.duration(worked.seconds))
-        result = {**to_xcom(worked), "held_up": held_up}
-        if worked.outcome == "throttled":
-            raise PgOpsError(
-                f"The backfill was stopped by a critical limit: {worked.reason}",
-                where=state.job.table,
-                remedy="Look at that first; then clear this task: it goes on where it stopped",
-            )
-        return result
+        held_up = pace.reasons()
+    log.info("%s after %s rows in %s", worked.outcome, worked.rows, units.duration(worked.seconds))
+    if worked.outcome == "throttled":
+        raise PgOpsError(
+            f"The backfill was stopped by a critical limit: {worked.reason}",
+            where=job.table,
+            remedy="Look at that first; then clear this task: it goes on where it stopped",
+        )
+    return {**to_xcom(worked), "held_up": held_up}
 
 
 class FinishBackfillOperator(PgOpsOperator):
