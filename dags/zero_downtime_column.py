@@ -34,9 +34,9 @@ fleet = load_fleet()
 names = [database.name for database in fleet.databases if database.backfill]
 DATABASE = "{{ params.database }}"
 
-ADD = ("add column with its default", "add column", "set default", "create trigger", "drop trigger")
+ADD = ("add column with its default", "add column", "set default", "create trigger")
 PROVE = ("add CHECK NOT VALID", "add NOT NULL NOT VALID", "sweep", "validate", "set NOT NULL", "drop CHECK")
-INDEX = ("drop index", "drop invalid index", "create index")
+INDEX = ("drop invalid index", "create index")
 
 with DAG(
     dag_id="zero_downtime_column",

@@ -25,6 +25,7 @@ SECTIONS = {
     "deployment-refused": "Deployment refused",
     "deployment-failed-or-was-rolled-back": "Deployment failed or was rolled back",
     "backfill-stopped": "Backfill stopped",
+    "column-not-finished": "Column not finished",
     "dead-man-ping-missing": "Dead-man ping missing",
     "slack-not-reachable": "Slack not reachable",
     "fleet-file-refused": "Fleet file refused",
@@ -45,10 +46,8 @@ _BY_STEP = {
     "measure": "drill-missed-its-rto",
     "backup_watch": "backup-too-old",
     **dict.fromkeys(("static_gate", "golden_copy", "clone", "rehearse", "drop_clone"), "validation-did-not-run"),
-    **dict.fromkeys(
-        ("plan", "begin", "work", "finish", "control", "add_column", "prove", "index", "analyze", "undo"),
-        "backfill-stopped",
-    ),
+    **dict.fromkeys(("plan", "begin", "work", "finish", "control"), "backfill-stopped"),
+    **dict.fromkeys(("add_column", "backfill", "prove", "index", "analyze", "undo"), "column-not-finished"),
     **dict.fromkeys(
         ("validation", "backup", "downtime", "connections", "lag", "ownership", "approve", "check_again", "baseline"),
         "deployment-refused",
