@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pgops.column import column_spec, next_steps, perform, state
 from tests.dags.conftest import Site
 
 pytestmark = pytest.mark.airflow
@@ -15,8 +16,8 @@ def users(site: Site) -> Site:
     site.document["databases"][0]["backfill"]["latency"] = {"baseline_seconds": 1}
     site.fleet()
     yield site
-    site.stand.postgres.execute("alter table users drop column if exists phone_number", "app")
-    site.stand.postgres.execute("alter table users drop column if exists handle", "app")
+    site.stand.postgres.execute("alter table users drop column if exists phone_number cascade", "app")
+    site.stand.postgres.execute("alter table users drop column if exists handle cascade", "app")
     site.stand.postgres.execute("drop schema if exists pgops cascade", "app")
 
 
@@ -56,7 +57,12 @@ def test_a_value_of_the_row_is_filled_in_batches_and_proven(users):
 
 def test_what_was_begun_can_be_taken_back(users):
     conf = {**PHONE, "column": "handle", "default": "", "backfill": "lower(email)", "not_null": False}
-    users.stand.postgres.execute("select 1", "app")
+    target, spec = (
+        users.dsn("pg_app_owner"),
+        column_spec("app", "public.users", "handle", "text", backfill="lower(email)", not_null=False),
+    )
+    perform(target, spec, next_steps(state(target, spec), spec)[0])
+    assert column(users, "handle")
     run = users.run("zero_downtime_column", **conf, action="undo")
-    assert run.state == "success" and run.xcom("undo") in ([], None)
+    assert run.state == "success" and run.xcom("undo")[-1] == "drop column", run.states
     assert column(users, "handle") == []

@@ -353,4 +353,5 @@ def test_the_drill_role_of_the_documents_is_enough(night):
         assert check.passed, check
         drill.drop()
     finally:
+        execute(server, "DROP OWNED BY pgops_drill")  # other tests may have let it in there
         execute(template, "DROP EXTENSION amcheck", "DROP OWNED BY pgops_drill", "DROP ROLE pgops_drill")
