@@ -9,7 +9,7 @@ is restarted.
 | `control` | the wish stands in the job's row, and how far it is stands in the log |
 
 **Params**. `database`; `job`: its number, 0 for the newest; `action`: run, pause, cancel or only `look`; `speed`: 1 is
-what the throttle says, 0.5 half of it.
+what the throttle says, 0.5 half of it; as it is when empty.
 
 **When it fails.** There is no such job, or it is finished: the log lists those that there are.
 """
@@ -36,7 +36,9 @@ with DAG(
         "database": Param(names[0] if names else "none", type="string", enum=names or ["none"], title="Database"),
         "job": Param(0, type="integer", minimum=0, title="Job", description_md="0: the newest"),
         "action": Param("look", type="string", enum=["look", "run", "pause", "cancel"], title="Action"),
-        "speed": Param(1.0, type="number", minimum=0.01, maximum=100, title="Speed"),
+        "speed": Param(
+            None, type=["null", "number"], minimum=0.01, maximum=100, title="Speed", description_md="Or as it is"
+        ),
     },
     default_args={
         "owner": "database-operations",

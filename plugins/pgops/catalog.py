@@ -277,6 +277,16 @@ class Catalog:
         backups = self.backups()
         return self.manifest(backups[-1]) if backups else None
 
+    def newest_usable(self) -> tuple[Manifest | None, DrillVerdict | None, tuple[str, ...]]:
+        """The newest backup that no drill refuted, its last drill if any, and the newer ones that were refuted."""
+        refuted: list[str] = []
+        for backup_id in reversed(self.backups()):
+            verdict = self.last_drill(backup_id)
+            if verdict is None or verdict.passed:
+                return self.manifest(backup_id), verdict, tuple(refuted)
+            refuted.append(backup_id)
+        return None, None, tuple(refuted)
+
     def write_draft(self, draft: Draft) -> None:
         """Store a dump's record until it is verified."""
         self.bucket.put_json(self.key(draft.manifest.backup_id, DRAFT), _DRAFT.dump_python(draft, mode="json"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from tests.dags.conftest import Site
@@ -53,19 +56,87 @@ def test_a_specification_that_cannot_be_is_refused_before_anything_is_touched(pe
     assert pending.messages()
 
 
+@contextmanager
+def before_the_work(site: Site, happens: Callable[[int], None]) -> Iterator[None]:
+    """Let something happen between the plan and the work; it is told the job's number."""
+    from pgops.operators import backfill
+
+    original = backfill.work_on
+
+    def work_on(settings, database, number, worker, stopping):
+        happens(number)
+        return original(settings, database, number, worker, stopping)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backfill, "work_on", work_on)
+        yield
+
+
+def refuse_order_3(site: Site, job: int = 0) -> None:
+    refuse = "alter table orders add constraint odd check (id <> 3 or status <> 'paid') not valid"
+    once = f"do $$ begin {refuse}; exception when duplicate_object then null; end $$"  # two workers may come by
+    site.stand.postgres.execute(once, "app")
+
+
+@pytest.fixture
+def odd(pending: Site) -> Iterator[Site]:
+    """A site in which somebody may come to refuse one row."""
+    yield pending
+    pending.stand.postgres.execute("alter table orders drop constraint if exists odd", "app")
+
+
+def test_a_row_that_is_refused_is_named_in_slack_and_the_next_run_goes_on(odd):
+    with before_the_work(odd, lambda job: refuse_order_3(odd)):
+        run = odd.run("batched_backfill", **SPEC, dry_run=False, workers=2)
+    assert run.state == "failed" and run.states["report"] == "failed", run.states
+    *alerts, end = map(shown, odd.messages()[1:])
+    assert alerts and all(alert.startswith("CRITICAL: app: ") for alert in alerts)
+    assert ":x:" in end and "Row id = 3 cannot be changed" in end and ":white_check_mark:" not in end
+    odd.stand.postgres.execute("alter table orders drop constraint odd", "app")
+    assert odd.run("batched_backfill", **SPEC, dry_run=False).state == "success"
+    assert count(odd) == 0
+
+
+def test_a_row_that_is_refused_is_skipped_where_the_policy_says_so(odd):
+    odd.document["databases"][0]["backfill"]["on_error"] = "skip"
+    odd.fleet()
+    refuse_order_3(odd)
+    run = odd.run("batched_backfill", **SPEC, dry_run=False)
+    assert run.state == "success", run.states
+    assert run.xcom("finish")["skipped"] == 1 and count(odd) == 1
+
+
+def test_a_cancelled_backfill_is_no_success_and_is_not_gone_on_with(pending):
+    from pgops.backfill.job import control
+
+    target = pending.dsn("pg_app_owner")
+    with before_the_work(pending, lambda job: control(target, job, desired="cancel")):
+        run = pending.run("batched_backfill", **SPEC, dry_run=False)
+    assert run.state == "failed"
+    end = shown(pending.messages()[-1])
+    assert "is cancelled" in end and ":white_check_mark:" not in end
+    assert "begin another" in str(run.xcom("finish", "problem")["error"])
+
+
 def test_a_paused_backfill_can_be_looked_at_and_a_cancelled_one_ends(pending):
     from pgops.backfill.check import check
-    from pgops.backfill.job import Run, begin
+    from pgops.backfill.job import Run, begin, state
     from pgops.backfill.plan import plan
     from pgops.backfill.spec import read
 
     target = pending.dsn("pg_app_owner")
     checked = check(target, read(SPEC))
     job = begin(target, checked, plan(target, checked), Run("somebody", "test"))
+    slower = pending.run("backfill_control", database="app", job=job.id, action="run", speed=0.5)
     looked = pending.run("backfill_control", database="app", job=0, action="pause")
-    assert looked.state == "success" and looked.xcom("control")["job"] == job.id
+    assert slower.state == "success" and looked.xcom("control")["job"] == job.id
+    kept = state(target, job.id).job
+    assert (kept.desired, kept.speed) == ("pause", 0.5), "a pause says nothing about the speed"
     cancelled = pending.run("backfill_control", database="app", job=job.id, action="cancel")
     assert cancelled.state == "success"
     refused = pending.run("backfill_control", database="app", job=job.id + 1, action="pause")
-    assert refused.state == "failed" and "no" in refused.xcom("control", "problem")["error"].lower()
+    assert (
+        refused.state == "failed"
+        and f"There is no backfill {job.id + 1}" in refused.xcom("control", "problem")["error"]
+    )
     pending.messages()

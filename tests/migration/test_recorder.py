@@ -395,20 +395,6 @@ def test_a_lock_timeout_of_ours_does_not_outlive_its_statement(sample):
     assert ran.lock_retries == 0
 
 
-def test_progress_is_told_before_each_statement_and_segment(sample):
-    told = []
-    text = "SELECT 1; SELECT 2; CREATE INDEX CONCURRENTLY i ON users (age); SELECT 3"
-    run(
-        sample,
-        script(text),
-        "apply",
-        60,
-        on_progress=lambda done, total, statement: told.append((done, total, statement.text[:8])),
-        before_segment=lambda segment: told.append(len(segment.statements)),
-    )
-    assert told == [2, (0, 4, "SELECT 1"), (1, 4, "SELECT 2"), 1, (2, 4, "CREATE I"), 1, (3, 4, "SELECT 3")]
-
-
 def test_a_budget_that_makes_no_sense_is_refused(sample):
     with pytest.raises(Refused, match="cannot be kept"):
         run(sample, script("SELECT 1"), "apply", 0)

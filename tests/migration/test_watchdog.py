@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 
 import psycopg2
 import pytest
 
+from pgops.migration.rehearsal import recorder
 from pgops.migration.rehearsal.recorder import run
 from pgops.migration.rehearsal.watchdog import Deadline
 from pgops.postgres import Dsn, Limits, connect
@@ -80,13 +82,17 @@ def terminate(dsn: Dsn, application: str) -> None:
         assert cursor.fetchall() == [(True,)]
 
 
-def test_a_backend_killed_between_statements_is_a_failure_and_no_crash(each_database):
-    def kill_before_third(done, _total, _statement):
-        if done == 2:
-            terminate(each_database, "pgops.migration")
+def test_a_backend_killed_between_statements_is_a_failure_and_no_crash(each_database, monkeypatch):
+    execute = recorder._Recorder._execute
 
+    def kill_before_third(self, statement):
+        if statement.line == 3:
+            terminate(each_database, "pgops.migration")
+        return execute(self, statement)
+
+    monkeypatch.setattr(recorder._Recorder, "_execute", kill_before_third)
     text = "CREATE TABLE one ();\nCREATE TABLE two ();\nCREATE TABLE three ()"
-    ran = run(each_database, script(text), "apply", 60, on_progress=kill_before_third)
+    ran = run(each_database, script(text), "apply", 60)
     assert ran.failure is not None
     assert ran.failure.line == 3
     assert "The connection to the server was lost" in ran.failure.message
@@ -96,18 +102,26 @@ def test_a_backend_killed_between_statements_is_a_failure_and_no_crash(each_data
         assert cursor.fetchone() == (None,)
 
 
-def test_a_backend_killed_between_segments_leaves_what_was_committed(database):
-    segments = []
+def test_a_backend_killed_between_segments_leaves_what_was_committed(database, monkeypatch):
+    record = recorder._Recorder.record
 
-    def kill_before_second(segment):
-        segments.append(segment)
-        if len(segments) == 2:
+    def kill_before_second(self, segment):
+        if not segment.transactional:
             terminate(database, "pgops.migration")
+        return record(self, segment)
 
+    monkeypatch.setattr(recorder._Recorder, "record", kill_before_second)
     text = "CREATE TABLE one (id int);\nCREATE INDEX CONCURRENTLY i ON one (id)"
-    ran = run(database, script(text), "apply", 60, before_segment=kill_before_second)
+    ran = run(database, script(text), "apply", 60)
     assert ran.failure is not None and ran.failure.line == 2
     assert [one.kind for one in ran.statements] == ["CREATE TABLE"]
+
+
+def test_a_long_statement_is_told_of_while_it_runs(database, monkeypatch, caplog):
+    monkeypatch.setattr(recorder, "Deadline", functools.partial(Deadline, tell_every=0.1))
+    with caplog.at_level("INFO", logger="pgops.migration.rehearsal.watchdog"):
+        run(database, script("SELECT 1;\nSELECT pg_sleep(0.6)"), "apply", 60)
+    assert "statement 2 of 2, line 2, SELECT; " in caplog.text and "% of the budget are used" in caplog.text
 
 
 def test_a_backend_killed_in_the_middle_of_a_statement_is_a_failure(database):

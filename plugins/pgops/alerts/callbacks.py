@@ -103,17 +103,18 @@ def try_key(ti: Any) -> str:
 
 
 def database_of(context: Mapping[str, Any]) -> str:
-    """The database that a task was about: the mapped instance's label, the operator's own, or the run's param."""
-    label = getattr(context["ti"], "rendered_map_index", None)
-    if label and not str(label).isdigit():
-        return str(label)
+    """The database that a task was about: the operator's own, the run's param, or the mapped instance's label.
+
+    The label comes last: where the run has a database, its mapped instances are something else, such as workers.
+    """
     own = getattr(context.get("task"), "database", None)
     if isinstance(own, str) and "{{" not in own:
         return own
     try:
         return str(context["params"]["database"] or "")
     except Exception:  # absent, or a param that does not validate
-        return ""
+        label = getattr(context["ti"], "rendered_map_index", None)
+        return str(label) if label and not str(label).isdigit() else ""
 
 
 class LateRunNotifier(BaseNotifier):

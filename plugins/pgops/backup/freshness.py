@@ -13,7 +13,7 @@ import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from pgops.catalog import Catalog, Manifest
+from pgops.catalog import Catalog
 from pgops.errors import PgOpsError, Refused
 from pgops.fleet import Fleet, load_fleet
 from pgops.storage import Bucket, StorageError
@@ -58,7 +58,7 @@ def freshness_of(name: str, fleet: Fleet, bucket: Bucket, now: datetime) -> Fres
     try:
         rpo_hours = fleet.database(name).backup.rpo_hours
         catalog = Catalog(bucket, name)
-        newest, refuted = _newest_usable(catalog)
+        newest, _, refuted = catalog.newest_usable()
         gone = catalog.missing(newest) if newest else []
     except StorageError:
         raise  # nobody knows how old the backups are: that is another alarm than an old one
@@ -77,17 +77,6 @@ def freshness_of(name: str, fleet: Fleet, bucket: Bucket, now: datetime) -> Fres
     elif age_hours > rpo_hours:
         why = f"the newest proven backup is {age_hours:.1f} h old, allowed are {rpo_hours:g} h"
     return Freshness(name, not why, newest.backup_id, round(age_hours, 2), rpo_hours, why, refuted)
-
-
-def _newest_usable(catalog: Catalog) -> tuple[Manifest | None, tuple[str, ...]]:
-    """The newest backup that no drill refuted, and the newer ones that one did."""
-    refuted: list[str] = []
-    for backup_id in reversed(catalog.backups()):
-        verdict = catalog.last_drill(backup_id)
-        if verdict is None or verdict.passed:
-            return catalog.manifest(backup_id), tuple(refuted)
-        refuted.append(backup_id)
-    return None, tuple(refuted)
 
 
 def refuse_stale(found: Freshness) -> None:

@@ -27,6 +27,7 @@ from pgops import units
 from pgops.errors import PgOpsError, Refused
 from pgops.include import query, sql_text
 from pgops.postgres import DatabaseError, Dsn, Limits, client_program, connect
+from pgops.postgres.databases import create_database, drop_database
 from pgops.processes import Program, ProgramFailed
 
 log = logging.getLogger(__name__)
@@ -294,11 +295,7 @@ def _claim(cursor: RealDictCursor, server: Dsn, database: str) -> None:
 
 
 def _create_empty(cursor: RealDictCursor, dbname: str, encoding: str) -> None:
-    cursor.execute(sql_text("migration/copy/template_encoding.sql"))
-    template: sql.Composable = sql.SQL("")
-    if next(iter((cursor.fetchone() or {}).values()), None) != encoding:
-        template = sql.SQL("TEMPLATE template0 ENCODING {} LOCALE 'C'").format(sql.Literal(encoding))
-    cursor.execute(query("migration/copy/create_database.sql", database=sql.Identifier(dbname), template=template))
+    create_database(cursor, dbname, encoding)
     cursor.execute(query("migration/copy/close_to_others.sql", database=sql.Identifier(dbname)))
 
 
@@ -506,13 +503,13 @@ def _drop(cursor: RealDictCursor, server: Dsn, dbname: str) -> None:
     if row["is_template"]:
         cursor.execute(_mark(dbname, template=False, connections=False))
     try:
-        cursor.execute(query("migration/copy/drop_database.sql", database=sql.Identifier(dbname)))
+        drop_database(cursor, dbname)
     except psycopg2.Error as error:
         if error.pgcode not in (_IN_USE, "42501"):
             raise
         _roll_back_prepared(cursor, server, dbname)
         try:
-            cursor.execute(query("migration/copy/drop_database.sql", database=sql.Identifier(dbname)))
+            drop_database(cursor, dbname)
         except psycopg2.Error as again:
             who = ", ".join(_connected(cursor, dbname)) or "nobody that can be seen"
             raise PgOpsError(

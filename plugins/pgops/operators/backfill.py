@@ -15,8 +15,8 @@ from pgops import units
 from pgops.errors import PgOpsError
 from pgops.fleet import Database, Fleet, Settings
 from pgops.operators import resources
-from pgops.operators.base import PgOpsOperator
-from pgops.operators.results import to_xcom
+from pgops.operators.base import PgOpsOperator, requester, run_name
+from pgops.operators.results import pulled, to_xcom
 
 if TYPE_CHECKING:
     from pgops.backfill.check import CheckedSpec
@@ -57,7 +57,9 @@ class PlanBackfillOperator(PgOpsOperator):
         _, planned = _plan(database, context["params"])
         for line in planned.lines():
             log.info("%s", line)
-        if planned.problem:
+        if planned.problem and resources.backfill_policy(database).on_error == "skip":
+            log.warning("of the first batch some rows will be skipped: %s", planned.problem)
+        elif planned.problem:
             raise PgOpsError(
                 f"A first batch cannot be changed: {planned.problem}",
                 where=planned.title,
@@ -77,8 +79,7 @@ class BeginBackfillOperator(PgOpsOperator):
         if params["dry_run"]:
             raise AirflowSkipException("a dry run: see the log of plan; trigger it with dry_run off to begin")
         checked, planned = _plan(database, params)
-        created_by = context["dag_run"].triggering_user_name or "nobody that Airflow knows"
-        run = Run(created_by=created_by, dag_run=f"{context['dag'].dag_id}/{context['run_id']}")
+        run = Run(created_by=requester(context), dag_run=run_name(context))
         job = begin(_target(database), checked, planned, run)
         log.info("job %s %s", job.id, "goes on" if job.resumed else "begins")
         context["ti"].xcom_push(key="job", value=job.id)
@@ -167,11 +168,9 @@ class FinishBackfillOperator(PgOpsOperator):
 
         target, number = _target(database), context["ti"].xcom_pull(task_ids="begin", key="job")
         state = jobs.state(target, number)
-        if state.job.status not in ("done",):
+        if state.job.status != "done":
             raise PgOpsError(
-                f"Backfill {number} is {state.job.status}: {state.line()}",
-                where=state.job.table,
-                remedy="Trigger it again with the same params: it goes on where it stopped",
+                f"Backfill {number} is {state.job.status}: {state.line()}", where=state.job.table, remedy=_next(state)
             )
         for row in jobs.skipped(target, number):
             log.warning("skipped: %s", row)
@@ -208,17 +207,23 @@ class BackfillReportOperator(PgOpsOperator):
         done = ti.xcom_pull(task_ids="finish") is not None
         result = {"database": database.name, "job": number, "status": state.job.status, "rows": state.rows_done}
         record_run(settings, context, database.name, "success" if done else "failed", result)
-        problems = [one for one in ti.xcom_pull(task_ids=["work"], key="problem") or [] if one]
-        error = problems[0]["error"] if problems else ""
+        problems = [*pulled(context, "work", "problem"), *pulled(context, "finish", "problem")]
+        error = "" if done else problems[0]["error"] if problems else "a task did not come to its end: see its log"
         _tell(context, settings, database, "is done" if done else f"is {state.job.status}", state.job, state, error)
         if not done:
             ti.xcom_push(key="report", value=result)
             raise PgOpsError(
                 f"The backfill is {state.job.status}: {state.line()}",
                 where=state.job.table,
-                remedy="Clear `work`, or trigger it again with the same params: it goes on where it stopped",
+                remedy=_next(state),
             )
         return result
+
+
+def _next(state: State) -> str:
+    if state.job.status == "cancelled":
+        return "Nothing, if that was meant; the same params begin another, for what is left"
+    return "Clear `work`, or trigger it again with the same params: it goes on where it stopped"
 
 
 class ControlBackfillOperator(PgOpsOperator):
@@ -261,10 +266,9 @@ def _tell(
     from pgops.operators.alerting import tell_slack
 
     held_up: dict[str, float] = {}
-    for one in context["ti"].xcom_pull(task_ids=["work"]) or [] if state else []:
-        for each in one if isinstance(one, list) else [one]:
-            for reason, seconds in (each or {}).get("held_up", {}).items():
-                held_up[reason] = held_up.get(reason, 0.0) + seconds
+    for worked in pulled(context, "work") if state else []:
+        for reason, seconds in worked["held_up"].items():
+            held_up[reason] = held_up.get(reason, 0.0) + seconds
     news = BackfillNews(
         database=database.name,
         table=job.table,

@@ -13,6 +13,16 @@ from pgops.errors import PgOpsError
 from pgops.fleet import Database, Fleet, load_fleet
 
 
+def run_name(context: Mapping[str, Any]) -> str:
+    """The DAG run, as leases, jobs and version ledgers name their owner."""
+    return f"{context['dag'].dag_id}/{context['run_id']}"
+
+
+def requester(context: Mapping[str, Any]) -> str:
+    """Who triggered this run."""
+    return context["dag_run"].triggering_user_name or "nobody that Airflow knows"
+
+
 class FailedForGood(PgOpsError, AirflowFailException):
     """A PgOpsError that another try cannot mend: Airflow does not retry it."""
 

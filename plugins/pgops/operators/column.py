@@ -14,7 +14,7 @@ from pgops.errors import PgOpsError
 from pgops.fleet import Database, Fleet, Settings
 from pgops.operators import resources
 from pgops.operators.backfill import work_on
-from pgops.operators.base import PgOpsOperator
+from pgops.operators.base import PgOpsOperator, requester, run_name
 
 if TYPE_CHECKING:
     from pgops.column import ColumnSpec, Fill, Step
@@ -121,10 +121,7 @@ class ColumnStepsOperator(PgOpsOperator):
             "where": fill.where,
         }
         checked = backfill.check(target, backfill.read(content, "the params"))
-        run = backfill.Run(
-            created_by=context["dag_run"].triggering_user_name or "nobody that Airflow knows",
-            dag_run=f"{context['dag'].dag_id}/{context['run_id']}",
-        )
+        run = backfill.Run(created_by=requester(context), dag_run=run_name(context))
         job = backfill.begin(target, checked, backfill.plan(target, checked), run)
         worked = work_on(settings, database, job.id, 1, self._stopping)
         if worked["outcome"] != "done":

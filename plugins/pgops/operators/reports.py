@@ -14,6 +14,7 @@ from pgops.errors import PgOpsError
 from pgops.fleet import Settings, load_fleet
 from pgops.operators.alerting import record_run, tell_slack
 from pgops.operators.base import FailedForGood
+from pgops.operators.results import pulled
 
 if TYPE_CHECKING:
     from pgops.alerts.messages import BackupLine, Canary
@@ -78,12 +79,12 @@ class NightlyReportOperator(BaseOperator):
     def _outcomes(
         context: Any, group: str, names: Sequence[str], states: Mapping[str, str]
     ) -> dict[str, dict[str, Any]]:
-        committed = {one["database"]: one for one in _pulled(context, f"{group}.commit")}
-        pruned = {one["database"]: one for one in _pulled(context, f"{group}.prune")}
+        committed = {one["database"]: one for one in pulled(context, f"{group}.commit")}
+        pruned = {one["database"]: one for one in pulled(context, f"{group}.prune")}
         problems = {
             one["database"]: f"{step}: {one['error']}"
             for step in STEPS
-            for one in _pulled(context, f"{group}.{step}", "problem")
+            for one in pulled(context, f"{group}.{step}", "problem")
         }
         outcomes = {}
         for index, name in enumerate(names):
@@ -99,15 +100,6 @@ class NightlyReportOperator(BaseOperator):
                 "prune_dry_run": pruned.get(name, {}).get("dry_run", False),
             }
         return outcomes
-
-
-def _pulled(context: Any, task_id: str, key: str = "return_value") -> list[dict[str, Any]]:
-    """The results of a mapped task's instances; a failed one leaves none, so each carries its database's name."""
-    found = context["ti"].xcom_pull(task_ids=[task_id], key=key)
-    flat: list[Any] = []
-    for value in found if found is not None else []:
-        flat += list(value) if not isinstance(value, Mapping) and value is not None else [value]
-    return [value for value in flat if isinstance(value, Mapping)]  # type: ignore[misc]
 
 
 def _line(name: str, outcome: Mapping[str, Any]) -> BackupLine:

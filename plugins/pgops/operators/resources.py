@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgops.errors import Refused
 from pgops.fleet import BackfillPolicy, Database, DeployPolicy, MigrationPolicy, Settings
+from pgops.operators.base import run_name
 
 if TYPE_CHECKING:
     from pgops.catalog import Catalog
@@ -96,7 +97,7 @@ def backup_lease(settings: Settings, database: str, context: Mapping[str, Any]) 
     """The right to write a database's backups; it belongs to the DAG run, so a retry goes on with it."""
     from pgops.ledger import Lease
 
-    return Lease(ledger(settings), f"backup/{database}", f"{context['dag'].dag_id}/{context['run_id']}")
+    return Lease(ledger(settings), f"backup/{database}", run_name(context))
 
 
 def drill_lease(settings: Settings, database: str, context: Mapping[str, Any]) -> Lease:
@@ -104,7 +105,7 @@ def drill_lease(settings: Settings, database: str, context: Mapping[str, Any]) -
     from pgops.ledger import Lease
     from pgops.recovery.scratch import LEASE_SECONDS
 
-    owner = f"{context['dag'].dag_id}/{context['run_id']}"
+    owner = run_name(context)
     return Lease(ledger(settings), f"drill/{database}", owner, LEASE_SECONDS)
 
 
@@ -112,7 +113,7 @@ def deploy_lease(settings: Settings, database: Database, context: Mapping[str, A
     """The right to deploy into a database, for the whole window; it belongs to the DAG run."""
     from pgops.ledger import Lease
 
-    owner = f"{context['dag'].dag_id}/{context['run_id']}"
+    owner = run_name(context)
     return Lease(ledger(settings), f"deploy/{database.name}", owner, deploy_window_seconds(database))
 
 

@@ -6,14 +6,14 @@ import hashlib
 import logging
 from dataclasses import dataclass
 
-from psycopg2 import sql
 from psycopg2.extras import RealDictCursor
 
 from pgops.catalog import Catalog
 from pgops.errors import Refused
-from pgops.include import query, sql_text
+from pgops.include import sql_text
 from pgops.ledger import Lease
 from pgops.postgres import DatabaseError, Dsn, Limits, connect
+from pgops.postgres.databases import create_database, drop_database
 
 log = logging.getLogger(__name__)
 
@@ -118,12 +118,8 @@ def make_empty(server: Dsn, dbname: str, encoding: str = "UTF8") -> None:
     """
     limits = Limits(statement=600, lock=60)
     with connect(server, APPLICATION, limits, system_names=True) as connection, connection.cursor() as cursor:
-        cursor.execute(query("recovery/drop_database.sql", database=sql.Identifier(dbname)))
-        cursor.execute(sql_text("recovery/template_encoding.sql"))
-        template: sql.Composable = sql.SQL("")
-        if cursor.fetchone() != (encoding,):
-            template = sql.SQL("TEMPLATE template0 ENCODING {} LOCALE 'C'").format(sql.Literal(encoding))
-        cursor.execute(query("recovery/create_database.sql", database=sql.Identifier(dbname), template=template))
+        drop_database(cursor, dbname)
+        create_database(cursor, dbname, encoding)
     try:
         with connect(server.on(dbname), APPLICATION) as connection, connection.cursor() as cursor:
             cursor.execute("CREATE EXTENSION IF NOT EXISTS amcheck")
@@ -135,5 +131,5 @@ def drop_scratch(database: str, server: Dsn, lease: Lease) -> None:
     """Drop the scratch database unless another drill has taken it over; harmless when it is gone."""
     lease.refuse_if_taken()
     with connect(server, APPLICATION, Limits(statement=600, lock=60)) as connection, connection.cursor() as cursor:
-        cursor.execute(query("recovery/drop_database.sql", database=sql.Identifier(scratch_name(database))))
+        drop_database(cursor, scratch_name(database))
     lease.release()

@@ -14,7 +14,7 @@ from typing import Any
 from psycopg2.extras import RealDictCursor
 
 from pgops import units
-from pgops.catalog import Catalog, DrillVerdict, Manifest
+from pgops.catalog import Catalog
 from pgops.errors import PgOpsError
 from pgops.fleet import Canary
 from pgops.include import sql_text
@@ -45,14 +45,14 @@ def backup_evidence(catalog: Catalog, max_age_hours: float, now: datetime | None
     """
     item = "backup"
     try:
-        manifest, verdict, refuted = _newest_usable(catalog)
+        manifest, verdict, refuted = catalog.newest_usable()
         missing = catalog.missing(manifest) if manifest else []
     except StorageError:
         raise
     except PgOpsError as error:
         return Evidence(item, False, str(error), {})
     if manifest is None or manifest.verification is None:
-        return Evidence(item, False, "there is no proven backup that no drill refuted", {"refuted": refuted})
+        return Evidence(item, False, "there is no proven backup that no drill refuted", {"refuted": list(refuted)})
     # The state that can be brought back is the snapshot's: the age counts from the start.
     age_hours = ((now or datetime.now(UTC)) - manifest.started_at).total_seconds() / 3600
     drill = "never drilled" if verdict is None else "restored and compared by its drill"
@@ -62,7 +62,7 @@ def backup_evidence(catalog: Catalog, max_age_hours: float, now: datetime | None
         "max_age_hours": max_age_hours,
         "level": manifest.verification.level,
         "drill": None if verdict is None else verdict.passed,
-        "refuted": refuted,
+        "refuted": list(refuted),
         "missing": missing,
     }
     summary = f"{manifest.backup_id} is {age_hours:.1f} h old (limit {max_age_hours:g} h), verified, {drill}"
@@ -74,16 +74,6 @@ def backup_evidence(catalog: Catalog, max_age_hours: float, now: datetime | None
         summary += "; it lies in the future: a clock is wrong"
     passed = not missing and -_CLOCKS_DIFFER_HOURS <= age_hours <= max_age_hours
     return Evidence(item, passed, summary, facts)
-
-
-def _newest_usable(catalog: Catalog) -> tuple[Manifest | None, DrillVerdict | None, list[str]]:
-    refuted: list[str] = []
-    for backup_id in reversed(catalog.backups()):
-        verdict = catalog.last_drill(backup_id)
-        if verdict is None or verdict.passed:
-            return catalog.manifest(backup_id), verdict, refuted
-        refuted.append(backup_id)
-    return None, None, refuted
 
 
 def lag_evidence(dsn: Dsn, max_lag_mb: float = 256, expected: int = 0) -> Evidence:

@@ -41,8 +41,6 @@ def run(
     *,
     lock_timeout_ms: int = 0,
     lock_attempts: int = 1,
-    on_progress: Callable[[int, int, Statement], None] | None = None,
-    before_segment: Callable[[Segment], None] | None = None,
     in_the_way: Callable[[str, float], float] | None = None,
 ) -> Ran:
     """Run a script to its end, its first failure, or the end of its budget.
@@ -58,8 +56,6 @@ def run(
         lock_timeout_ms: how long a statement waits for a lock, where the script does not say itself; 0: for ever. It
             is not applied to ... CONCURRENTLY, whose waiting blocks nobody, nor to DO and CALL outside a transaction.
         lock_attempts: how often a segment is tried before its lock timeout or deadlock counts as failure.
-        on_progress: called before each statement with how many are done, how many there are, and the statement.
-        before_segment: called before each attempt at a segment, outside any transaction.
         in_the_way: for how many seconds after an instant the rehearsal's own reader was in the way of a relation. That
             waiting is taken off what is measured: it says nothing of the migration, and no size of a table changes it.
 
@@ -80,15 +76,13 @@ def run(
         connect(dsn, f"{APPLICATION}.observer", Limits(), system_names=True) as observer,
         Deadline(dsn, worker, budget_seconds) as deadline,
     ):
-        recorder = _Recorder(worker, observer, deadline, script, budget_seconds, lock_timeout_ms, on_progress)
+        recorder = _Recorder(worker, observer, deadline, script, budget_seconds, lock_timeout_ms)
         recorder.in_the_way = in_the_way
         executed: list[Executed] = []
         failure: Failure | None = None
         retries = 0
         for number, segment in enumerate(script.segments):
             for attempt in range(lock_attempts):
-                if before_segment is not None:
-                    before_segment(segment)
                 outcome = recorder.record(segment)
                 failure = outcome.failure
                 if failure is None or attempt + 1 == lock_attempts or not _may_try_again(segment, failure, deadline):
@@ -168,7 +162,6 @@ class _Recorder:
         script: Script,
         budget_seconds: float,
         lock_timeout_ms: int,
-        on_progress: Callable[[int, int, Statement], None] | None,
     ) -> None:
         self._worker = worker
         self._cursor = worker.cursor()
@@ -176,7 +169,6 @@ class _Recorder:
         self._deadline = deadline
         self._budget = budget_seconds
         self._lock_timeout_ms = lock_timeout_ms
-        self._on_progress = on_progress
         self._total = len(script.statements)
         self._done = 0
         self._wal = WalMeter(self._observer, deadline.pid)
@@ -294,8 +286,7 @@ class _Recorder:
         """Send a statement; how many milliseconds it took."""
         if self._deadline.left <= 0:
             raise _Cut("This statement was not begun", QUERY_CANCELED)
-        if self._on_progress is not None:
-            self._on_progress(self._done, self._total, statement)
+        self._deadline.doing = f"statement {self._done + 1} of {self._total}, line {statement.line}, {statement.kind}"
         started = time.perf_counter()
         self._cursor.execute(statement.text)
         ended = time.perf_counter()

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg2
 
+from pgops import units
 from pgops.errors import PgOpsError
 from pgops.include import sql_text
 from pgops.postgres import Dsn, Limits, connect
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 APPLICATION = "pgops.migration.deadline"
 GRACE_SECONDS = 2.0
+TELL_SECONDS = 10.0
 
 
 class Deadline:
@@ -31,9 +33,23 @@ class Deadline:
         worker: the session to be watched, in autocommit mode.
         seconds: the budget, from entering the block.
         grace: between the cancellation and the end of the session.
+        tell_every: seconds between lines in the log about what the worker is doing.
+
+    Attributes:
+        doing: what the worker does at the moment, as the log shall call it; empty: nothing to tell.
     """
 
-    def __init__(self, dsn: Dsn, worker: Any, seconds: float, *, grace: float = GRACE_SECONDS) -> None:
+    def __init__(
+        self,
+        dsn: Dsn,
+        worker: Any,
+        seconds: float,
+        *,
+        grace: float = GRACE_SECONDS,
+        tell_every: float = TELL_SECONDS,
+    ) -> None:
+        self.doing = ""
+        self._tell_every = tell_every
         self._dsn = dsn
         self._seconds = seconds
         self._grace = grace
@@ -76,14 +92,21 @@ class Deadline:
         return self._over.is_set() or self.left <= 0
 
     def _watch(self) -> None:
-        if self._done.wait(max(self.left, 0)):
-            return
+        while self.left > 0:
+            if self._done.wait(min(self.left, self._tell_every)):
+                return
+            self._tell()
         self._over.set()
         log.warning("the budget of %s s is used up: cancelling pid %s", self._seconds, self.pid)
         self._ask("migration/rehearsal/cancel_backend.sql")
         if not self._done.wait(self._grace):
             log.warning("pid %s still runs: ending its session", self.pid)
             self._ask("migration/rehearsal/terminate_backend.sql")
+
+    def _tell(self) -> None:
+        if self.doing and self.left > 0:
+            used = round(100 * (1 - self.left / self._seconds))
+            log.info("%s; %s %% of the budget are used, %s left", self.doing, used, units.duration(self.left))
 
     def _ask(self, name: str) -> None:
         try:

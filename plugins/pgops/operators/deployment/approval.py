@@ -14,8 +14,8 @@ from pgops import units
 from pgops.errors import PgOpsError, Refused
 from pgops.fleet import DeployPolicy, load_fleet
 from pgops.operators import resources
-from pgops.operators.base import FailedForGood
-from pgops.operators.deployment.base import migration_of, requester
+from pgops.operators.base import FailedForGood, requester
+from pgops.operators.deployment.base import migration_of
 
 if TYPE_CHECKING:
     from pgops.migration.model import Migration

@@ -15,7 +15,7 @@ from pgops.errors import Refused
 from pgops.fleet import Database, Fleet, Settings
 from pgops.include import include_folder
 from pgops.operators import resources
-from pgops.operators.base import PgOpsOperator
+from pgops.operators.base import PgOpsOperator, requester, run_name
 from pgops.operators.results import from_xcom, to_xcom
 
 if TYPE_CHECKING:
@@ -71,11 +71,6 @@ def migration_of(database: Database, version: str) -> Migration:
     from pgops.migration.scripts.sources import chosen
 
     return chosen(migrations_of(resources.migration_policy(database), include_folder()), version)
-
-
-def requester(context: Mapping[str, Any]) -> str:
-    """Who triggered this deployment."""
-    return context["dag_run"].triggering_user_name or "nobody that Airflow knows"
 
 
 def refuse_unapproved(settings: Settings, context: Mapping[str, Any]) -> None:
@@ -184,4 +179,4 @@ def run_facts(context: Mapping[str, Any]) -> RunFacts:
     """What the version ledger keeps of who and what asked for it."""
     from pgops.migration.deployment.versions import RunFacts
 
-    return RunFacts(dag_run=f"{context['dag'].dag_id}/{context['run_id']}", requested_by=requester(context))
+    return RunFacts(dag_run=run_name(context), requested_by=requester(context))

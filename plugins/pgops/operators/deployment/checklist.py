@@ -11,13 +11,13 @@ from pgops.errors import Refused
 from pgops.fleet import Database, Fleet, Settings
 from pgops.include import include_folder
 from pgops.operators import resources
+from pgops.operators.base import requester
 from pgops.operators.deployment.base import (
     DeploymentOperator,
     EvidenceOperator,
     record_evidence,
     refuse_if_deployed,
     refuse_unapproved,
-    requester,
     same_schema,
     snapshots,
 )

@@ -13,9 +13,9 @@ from airflow.sdk import TriggerRule
 from pgops.errors import PgOpsError
 from pgops.fleet import Database, Fleet, Settings
 from pgops.operators import resources
+from pgops.operators.base import requester
 from pgops.operators.deployment.base import (
     DeploymentOperator,
-    requester,
     state_of,
 )
 
