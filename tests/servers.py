@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -75,6 +76,11 @@ def fresh_database(server: PostgresServer, prefix: str = "t") -> Iterator[Dsn]:
     finally:
         if server.running():
             server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def dsn_facts(dsn: Dsn) -> dict[str, Any]:
+    """What another process needs to make the same `Dsn`: JSON can carry it."""
+    return {"host": dsn.host, "port": dsn.port, "dbname": dsn.dbname, "user": dsn.user, "password": dsn.password}
 
 
 def s3_client(endpoint: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY, attempts: int = 2):

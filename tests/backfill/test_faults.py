@@ -24,7 +24,7 @@ from pgops.errors import PgOpsError
 from pgops.postgres import Dsn
 from sandbox.postgres import PostgresServer
 from tests.backfill.backfills import FAST, begun, connected, execute, one, spec, users
-from tests.servers import eventually
+from tests.servers import dsn_facts, eventually
 
 ROOT = Path(__file__).parents[2]
 SMALL = replace(FAST, first_batch=100, most_batch=500)
@@ -91,9 +91,8 @@ def test_thirty_kills_change_every_row_exactly_once(each_database: Dsn) -> None:
 
 @contextmanager
 def _workers(dsn: Dsn, job: int) -> Iterator[tuple[IO[str], IO[str]]]:
-    facts = {"host": dsn.host, "port": dsn.port, "dbname": dsn.dbname, "user": dsn.user, "password": dsn.password}
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.backfill.killed_worker", json.dumps(facts), str(job)],
+        [sys.executable, "-m", "tests.backfill.killed_worker", json.dumps(dsn_facts(dsn)), str(job)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -24,7 +24,7 @@ def _folders() -> list[Path]:
 
 @cache
 def _version(program: Path) -> int | None:
-    """Major version of a client program; None when it does not run."""
+    """Major version of a client program; None when it is not there, may not be looked at, or does not run."""
     try:
         said = subprocess.run(
             [str(program), "--version"], capture_output=True, text=True, timeout=20, check=True
@@ -49,7 +49,7 @@ def client_program(name: str, server_version: int) -> Path:
     found: dict[int, Path] = {}
     for folder in _folders():
         program = folder / name
-        if program.is_file() and (major := _version(program)) is not None:
+        if (major := _version(program)) is not None:
             found.setdefault(major, program)
     fitting = [major for major in found if major >= needed]
     if not fitting:
