@@ -49,7 +49,7 @@ class PrivacyPolicy(Policy):
     connection: of a role on the primary that may read and change all tables of a subject.
     subject: the table of the persons, "schema.table".
     key: its column by which a person is named in requests.
-    secret_connection: Airflow connection whose password keys the hash of a subject's key in tombstones and audit records.
+    secret_connection: Airflow connection whose password keys the hash of a subject's key, in tombstones and records.
     approvers: users as Airflow names them, who may approve an erasure; never the one who asked for it.
     tables: what foreign keys do not say, and where deleting is not what shall happen.
     batch_rows: rows of one transaction of an erasure.
