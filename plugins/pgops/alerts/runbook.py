@@ -26,6 +26,8 @@ SECTIONS = {
     "deployment-failed-or-was-rolled-back": "Deployment failed or was rolled back",
     "backfill-stopped": "Backfill stopped",
     "column-not-finished": "Column not finished",
+    "partitions-not-ready": "Partitions not ready",
+    "partition-not-restored": "Partition not restored",
     "dead-man-ping-missing": "Dead-man ping missing",
     "slack-not-reachable": "Slack not reachable",
     "fleet-file-refused": "Fleet file refused",
@@ -48,6 +50,8 @@ _BY_STEP = {
     **dict.fromkeys(("static_gate", "golden_copy", "clone", "rehearse", "drop_clone"), "validation-did-not-run"),
     **dict.fromkeys(("plan", "begin", "work", "finish", "control"), "backfill-stopped"),
     **dict.fromkeys(("add_column", "backfill", "prove", "index", "analyze", "undo"), "column-not-finished"),
+    **dict.fromkeys(("plan_partitions", "create", "retire", "tidy", "check", "ledger"), "partitions-not-ready"),
+    "restore_partitions": "partition-not-restored",
     **dict.fromkeys(
         ("validation", "backup", "downtime", "connections", "lag", "ownership", "approve", "check_again", "baseline"),
         "deployment-refused",

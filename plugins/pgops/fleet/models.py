@@ -18,7 +18,7 @@ from pgops.fleet.partitions import PartitionPolicies
 from pgops.fleet.privacy import PrivacyPolicy
 from pgops.fleet.problems import FleetProblem
 
-SCHEDULED = ("nightly_backup", "backup_watch")
+SCHEDULED = ("nightly_backup", "backup_watch", "partition_maintenance")
 
 
 class Retention(Policy):

@@ -49,6 +49,10 @@ class PgOpsOperator(BaseOperator):
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> Any:
         """Do it and return what XCom keeps."""
 
+    def about(self) -> dict[str, Any]:
+        """What the report must know of a failed task beside its database."""
+        return {}
+
     def execute(self, context: Any) -> Any:
         """Run the work; an error that a person must mend fails at once, others are tried again."""
         from pgops.processes import ending_with_the_parent
@@ -59,7 +63,8 @@ class PgOpsOperator(BaseOperator):
                 return self.work(context, fleet, fleet.database(self.database))
         except PgOpsError as error:
             # The report says in one line what failed; a failed task leaves no result.
-            context["ti"].xcom_push(key="problem", value={"database": self.database, "error": str(error)})
+            problem = {"database": self.database, **self.about(), "error": str(error)}
+            context["ti"].xcom_push(key="problem", value=problem)
             if error.retry:
                 raise
             raise FailedForGood(error) from error

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pgops.errors import Refused
-from pgops.fleet import BackfillPolicy, Database, DeployPolicy, MigrationPolicy, Settings
+from pgops.fleet import BackfillPolicy, Database, DeployPolicy, MigrationPolicy, PartitionPolicies, Settings
 from pgops.operators.base import run_name
 
 if TYPE_CHECKING:
@@ -182,3 +182,18 @@ def backfill_policy(database: Database) -> BackfillPolicy:
             remedy="Add backfill: with connection, the role that may update the tables",
         )
     return database.backfill
+
+
+def partition_policies(database: Database) -> PartitionPolicies:
+    """How a database's partitions are looked after.
+
+    Raises:
+        Refused: the fleet file does not say.
+    """
+    if database.partitions is None:
+        raise Refused(
+            f"{database.name} has no partition policies",
+            where=f"include/fleet.yaml, databases, {database.name}",
+            remedy="Add partitions: with connection, the role that owns the tables, and tables",
+        )
+    return database.partitions
