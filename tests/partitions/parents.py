@@ -70,7 +70,8 @@ def partitions(dsn: Dsn, parent: str = "events") -> dict[str, str]:
         run(
             dsn,
             "SET TimeZone = 'UTC'",
-            "SELECT c.relname, pg_get_expr(c.relpartbound, c.oid) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+            "SELECT c.relname, pg_get_expr(c.relpartbound, c.oid)"
+            " FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
             f" WHERE i.inhparent = '{parent}'::regclass ORDER BY 1",
         )
     )

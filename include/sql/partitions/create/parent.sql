@@ -19,7 +19,7 @@ SELECT pn.nspname AS schema, p.relname AS name, p.relkind = 'p' AS partitioned,
        ARRAY(SELECT f.confrelid FROM pg_constraint f WHERE f.conrelid = p.oid AND f.contype = 'f'
               UNION SELECT f.conrelid FROM pg_constraint f WHERE f.confrelid = p.oid AND f.contype = 'f'
                        AND f.conparentid = 0) AS related,
-       ARRAY(SELECT json_build_array(k.oid, pg_get_expr(k.relpartbound, k.oid), i.inhdetachpending, k.relname)
+       ARRAY(SELECT json_build_array(k.oid::bigint, pg_get_expr(k.relpartbound, k.oid), i.inhdetachpending, k.relname)
                FROM pg_inherits i JOIN pg_class k ON k.oid = i.inhrelid WHERE i.inhparent = p.oid) AS partitions,
        s.oid AS sibling,
        s.relpersistence AS persistence,
