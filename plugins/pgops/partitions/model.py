@@ -33,7 +33,7 @@ class Partition:
         range: None for DEFAULT.
         pending: an interrupted DETACH CONCURRENTLY: invisible through the parent until it is finalized.
         rows: the planner's estimate; -1 when never analyzed.
-        bytes: with indexes and TOAST.
+        bytes: with indexes and TOAST, as of the last VACUUM or ANALYZE; of DEFAULT the heap's true size.
         has_partitions: it is itself partitioned.
     """
 
@@ -49,7 +49,13 @@ class Partition:
 
 @dataclass(frozen=True)
 class Parent:
-    """A table partitioned by the range of one column, with its partitions in the order of their bounds."""
+    """A table partitioned by the range of one column, with its partitions in the order of their bounds.
+
+    Attributes:
+        key_type: the key's type by its name in the catalog; of a domain that which it is based on.
+        within: of a table that is a partition itself, by the same column: it can have no rows outside.
+        uuid_tail: the 80 bits of a uuid bound after its instant, as the partitions there have them.
+    """
 
     oid: int
     schema: str
@@ -57,6 +63,9 @@ class Parent:
     key: str
     kind: KeyKind
     partitions: tuple[Partition, ...]
+    key_type: str = ""
+    within: Range | None = None
+    uuid_tail: int = 0
 
     @property
     def title(self) -> str:
@@ -67,6 +76,11 @@ class Parent:
     def default(self) -> Partition | None:
         """The DEFAULT partition."""
         return next((one for one in self.partitions if one.range is None), None)
+
+    @property
+    def attached(self) -> tuple[Partition, ...]:
+        """The partitions that take rows by their bounds: neither DEFAULT nor half detached."""
+        return tuple(one for one in self.partitions if one.range is not None and not one.pending)
 
 
 @dataclass(frozen=True)
@@ -95,7 +109,8 @@ class ParentPlan:
         finalize: detaches that were interrupted; first of all.
         create: in the order of their bounds.
         retire: attached partitions beyond retention, the oldest first.
-        horizon: up to where partitions exist without a gap, from now on; None when there is not even a current one.
+        horizon: up to where partitions exist without a gap, from now on; None when there is not even a current one;
+            the last instant or number there is when the last has no end.
     """
 
     parent: Parent

@@ -1,0 +1,3 @@
+-- Purpose: the limits of a statement that is a transaction by itself.
+SET lock_timeout = {lock};
+SET statement_timeout = {statement}
