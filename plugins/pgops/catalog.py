@@ -164,7 +164,13 @@ _DRAFT = TypeAdapter(Draft)
 _Kind = TypeVar("_Kind")
 
 
-def _read(bucket: Bucket, key: str, adapter: TypeAdapter[_Kind], kind: str) -> _Kind:
+def read_record(bucket: Bucket, key: str, adapter: TypeAdapter[_Kind], kind: str) -> _Kind:
+    """A JSON object of the bucket as what `adapter` makes of it; `kind` is its name in a refusal.
+
+    Raises:
+        NotThere: there is none.
+        Refused: it is damaged, or something else.
+    """
     try:
         return adapter.validate_python(bucket.get_json(key))
     except ValidationError as error:
@@ -251,7 +257,7 @@ class Catalog:
             Refused: the manifest is damaged, or is another backup's.
         """
         time_of(backup_id)
-        manifest = _read(self.bucket, self.key(backup_id, MANIFEST), _MANIFEST, "manifest")
+        manifest = read_record(self.bucket, self.key(backup_id, MANIFEST), _MANIFEST, "manifest")
         if (manifest.database, manifest.backup_id) != (self.database, backup_id) or manifest.verification is None:
             raise Refused(
                 f"This manifest is of {manifest.database}/{manifest.backup_id}, or was never verified",
@@ -293,7 +299,7 @@ class Catalog:
 
     def draft(self, backup_id: str) -> Draft:
         """Read the record of a dump that is not verified yet."""
-        return _read(self.bucket, self.key(backup_id, DRAFT), _DRAFT, "draft")
+        return read_record(self.bucket, self.key(backup_id, DRAFT), _DRAFT, "draft")
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Make the backup exist; then its draft has served."""
@@ -304,7 +310,7 @@ class Catalog:
     def last_drill(self, backup_id: str) -> DrillVerdict | None:
         """What the newest drill of a backup came to; None if it was never drilled."""
         keys = sorted(info.key for info in self.bucket.objects(self.key(backup_id, "drills") + "/"))
-        return _read(self.bucket, keys[-1], _VERDICT, "drill report") if keys else None
+        return read_record(self.bucket, keys[-1], _VERDICT, "drill report") if keys else None
 
     def write_drill(self, backup_id: str, at: datetime, report: Any) -> str:
         """Store a drill's report beside the manifest and return its key."""
@@ -314,10 +320,16 @@ class Catalog:
 
 
 class StoredReader:
-    """Reads stored objects one after the other and refuses one whose length or hash differs from what was sent."""
+    """Reads stored objects one after the other and refuses one whose length or hash differs from what was sent.
 
-    def __init__(self, catalog: Catalog, backup_id: str, objects: tuple[StoredObject, ...]) -> None:
-        self._catalog, self._backup_id = catalog, backup_id
+    Args:
+        bucket: where they lie.
+        folder: full key of the folder that their keys are relative to.
+        objects: in their order.
+    """
+
+    def __init__(self, bucket: Bucket, folder: str, objects: tuple[StoredObject, ...]) -> None:
+        self._bucket, self._folder = bucket, folder
         self._left = list(objects)
         self._reader: HashingReader | None = None
 
@@ -325,9 +337,7 @@ class StoredReader:
         """As Reader.read, but may return less than `size` before the end."""
         while self._left:
             if self._reader is None:
-                self._reader = HashingReader(
-                    self._catalog.bucket.open([self._catalog.key(self._backup_id, self._left[0].key)])
-                )
+                self._reader = HashingReader(self._bucket.open([f"{self._folder}/{self._left[0].key}"]))
             data = self._reader.read(CHUNK if size < 0 else size)
             if data:
                 return data
@@ -340,5 +350,5 @@ class StoredReader:
             raise NotProven(
                 f"{stored.key} came back as {reader.bytes} bytes with sha256 {reader.sha256[:12]}..., "
                 f"sent were {stored.bytes} bytes with {stored.sha256[:12]}...",
-                self._catalog.bucket.where(self._catalog.key(self._backup_id, stored.key)),
+                self._bucket.where(f"{self._folder}/{stored.key}"),
             )

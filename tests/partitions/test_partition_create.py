@@ -406,9 +406,9 @@ def test_an_interrupted_detach_is_finalized_and_its_range_is_made_anew(each_data
     todo = planned(each_database, chosen)
     assert [one.name for one in todo.finalize] == ["a"]
     assert [new.name for new in todo.create] == ["events_2026_03", "events_2026_04"]
-    effort = finalize(each_database, todo.finalize[0], chosen)
+    effort = finalize(each_database, todo.finalize[0].oid, chosen)
     assert effort is not None
-    assert finalize(each_database, todo.finalize[0], chosen) is None
+    assert finalize(each_database, todo.finalize[0].oid, chosen) is None
     create(each_database, todo, chosen)
     assert run(each_database, "SELECT count(*) FROM a") == [(1,)]
     assert partitions(each_database).keys() == {"events_2026_03", "events_2026_04"}

@@ -269,6 +269,6 @@ def test_finalize_waits_for_no_old_transaction_with_locks_held_and_names_it(each
             )
         (pending,) = planned(each_database, policies({})).finalize
         with pytest.raises(Blocked, match=r"the report.* holds an old snapshot"):
-            finalize(each_database, pending, policies({}, **SHORT))
-    assert finalize(each_database, pending, policies({})) is not None
+            finalize(each_database, pending.oid, policies({}, **SHORT))
+    assert finalize(each_database, pending.oid, policies({})) is not None
     assert not planned(each_database, policies({})).finalize

@@ -114,7 +114,7 @@ def _read_archive(catalog: Catalog, manifest: Manifest, where: str) -> _Archive:
     program = str(client_program("pg_restore", manifest.server_version))
     progress = Progress(f"verification of {manifest.database}", total=manifest.raw_bytes)
     with (
-        ReadAhead(StoredReader(catalog, manifest.backup_id, manifest.objects)) as hashed,
+        ReadAhead(StoredReader(catalog.bucket, catalog.key(manifest.backup_id), manifest.objects)) as hashed,
         ThreadPoolExecutor(2, "verify") as beside,
         Program([program, "--list"], where=where, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as lister,
         Program(
@@ -239,7 +239,7 @@ def _compare_rows(found: Counter[tuple[str, str]], manifest: Manifest, where: st
 
 
 def _read_globals(catalog: Catalog, manifest: Manifest, where: str) -> None:
-    hashed = StoredReader(catalog, manifest.backup_id, manifest.globals)
+    hashed = StoredReader(catalog.bucket, catalog.key(manifest.backup_id), manifest.globals)
     plain = DecompressingReader(hashed, manifest.compression.algorithm)
     script = bytearray()
     try:

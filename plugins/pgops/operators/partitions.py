@@ -73,7 +73,7 @@ class PlanPartitionsOperator(PgOpsOperator):
         for table in unfinished(_place(fleet.checked_settings(), database, context)):
             log.info("%s.%s of %s is on its way out", table.schema, table.name, table.parent)
             leaving.setdefault(table.parent, []).append(table.oid)
-        found = [
+        found: list[dict[str, Any]] = [
             {
                 "parent": one.parent.title,
                 "plan": to_xcom(one),
@@ -128,7 +128,7 @@ class CreatePartitionsOperator(_OnParent):
             raise AirflowSkipException("creating is switched off in the fleet file")
         dsn, planned = resources.dsn(policies.connection), self.planned()
         for partition in planned.finalize:
-            finalize(dsn, partition, policies)
+            finalize(dsn, partition.oid, policies)
         try:
             made = create(dsn, planned, policies)
         except RowsInDefault as error:

@@ -8,13 +8,12 @@ from psycopg2.extensions import connection as Connection
 from pgops.fleet.partitions import PartitionPolicies
 from pgops.include import query, sql_text
 from pgops.partitions.locks import Effort, Patience
-from pgops.partitions.model import Partition
 from pgops.partitions.session import session
 from pgops.postgres import Dsn
 
 
-def finalize(dsn: Dsn, partition: Partition, policies: PartitionPolicies) -> Effort | None:
-    """Detach what is half detached; None when it is not any more.
+def finalize(dsn: Dsn, oid: int, policies: PartitionPolicies) -> Effort | None:
+    """Detach what is half detached, by the partition's oid; None when it is not any more.
 
     FINALIZE waits for every older snapshot, with locks held: so old transactions are waited for before it is begun.
 
@@ -23,7 +22,7 @@ def finalize(dsn: Dsn, partition: Partition, policies: PartitionPolicies) -> Eff
         DatabaseError: the server refused.
     """
     with session(dsn) as connection, connection.cursor() as cursor:
-        cursor.execute(sql_text("partitions/create/pending.sql"), {"partition": partition.oid})
+        cursor.execute(sql_text("partitions/create/pending.sql"), {"partition": oid})
         row = cursor.fetchone()
         if row is None:
             return None

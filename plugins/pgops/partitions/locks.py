@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import psycopg2
+from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from pgops import units
@@ -188,3 +189,53 @@ class Patience:
 def _holder(values: list[Any]) -> Holder:
     pid, relation, mode, user, application, state, query, seconds, backend = values
     return Holder(pid, relation, mode, user or "", application or "", state or "", query or "", seconds, backend or "")
+
+
+def with_ladder(
+    connection: Connection,
+    policies: PartitionPolicies,
+    statement: sql.Composable | Callable[[Any], _Result],
+    *,
+    what: str,
+    watched: Mapping[int, LockLevel] | None = None,
+) -> _Result | None:
+    """Do something in a transaction of its own, with the patience of `Patience`.
+
+    Args:
+        connection: in autocommit mode; a transaction that fails is rolled back as a whole.
+        policies: of the fleet file.
+        statement: one statement, or what is to be done with a cursor in that transaction; its result is returned.
+        what: as log lines name it.
+        watched: the locks that it will ask for, by the relation's oid.
+
+    Raises:
+        CircuitOpen, Blocked: no lock was to be had; nothing has changed.
+        psycopg2.Error: anything else that the server said.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(sql_text("partitions/locks/deadlock_timeout.sql"))
+        ((deadlock_timeout_ms,),) = cursor.fetchall()
+    where = f"{connection.info.host}:{connection.info.port}/{connection.info.dbname}"
+    patience = Patience(connection, policies, where, deadlock_timeout_ms)
+    result, _ = patience.run(what, watched or {}, lambda lock_ms: _in_a_transaction(connection, lock_ms, statement))
+    return result
+
+
+def _in_a_transaction(
+    connection: Connection, lock_ms: int, statement: sql.Composable | Callable[[Any], _Result]
+) -> _Result | None:
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        try:
+            cursor.execute("SELECT pg_catalog.set_config('lock_timeout', %s, true)", [f"{lock_ms}ms"])
+            if isinstance(statement, sql.Composable):
+                cursor.execute(statement)
+                result = None
+            else:
+                result = statement(cursor)
+            cursor.execute("COMMIT")
+        except BaseException:
+            if not connection.closed:
+                cursor.execute("ROLLBACK")
+            raise
+        return result

@@ -89,7 +89,7 @@ def _archive_file(catalog: Catalog, manifest: Manifest) -> Iterator[IO[bytes]]:
 
 def _download(catalog: Catalog, manifest: Manifest, file: IO[bytes]) -> None:
     progress = Progress(f"download of {manifest.backup_id}", total=manifest.raw_bytes)
-    with ReadAhead(StoredReader(catalog, manifest.backup_id, manifest.objects)) as stored:
+    with ReadAhead(StoredReader(catalog.bucket, catalog.key(manifest.backup_id), manifest.objects)) as stored:
         for data in read_all(DecompressingReader(stored, manifest.compression.algorithm)):
             file.write(data)
             progress.add(len(data))

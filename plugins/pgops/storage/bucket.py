@@ -199,8 +199,13 @@ class Bucket:
             count += 1
         return count
 
-    def abort_uploads(self, prefix: str) -> int:
-        """Abort unfinished multipart uploads below a full-key prefix and return how many there were."""
+    def abort_uploads(self, prefix: str, spare: str = "") -> int:
+        """Abort unfinished multipart uploads below a full-key prefix and return how many there were.
+
+        Args:
+            prefix: a full-key prefix.
+            spare: a prefix below it whose uploads are somebody else's; empty: none.
+        """
         with explained("listing unfinished uploads", self.where(prefix)):
             try:
                 pages = list(
@@ -211,7 +216,8 @@ class Bucket:
                 if str(error.response.get("Error", {}).get("Code")) in ("NoSuchUpload", "NotImplemented"):
                     return 0
                 raise
-        uploads = [entry for page in pages for entry in page.get("Uploads", ()) if entry["Key"].startswith(prefix)]
+        found = [entry for page in pages for entry in page.get("Uploads", ()) if entry["Key"].startswith(prefix)]
+        uploads = [entry for entry in found if not (spare and entry["Key"].startswith(spare))]
         for entry in uploads:
             with explained("aborting an unfinished upload", self.where(entry["Key"])):
                 self.client.abort_multipart_upload(Bucket=self.name, Key=entry["Key"], UploadId=entry["UploadId"])

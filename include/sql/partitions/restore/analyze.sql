@@ -1,0 +1,2 @@
+-- Purpose: figures for the planner before anybody asks.
+ANALYZE {table}

@@ -1,0 +1,2 @@
+-- Purpose: the bound says now what the check said.
+ALTER TABLE {table} DROP CONSTRAINT {constraint}
