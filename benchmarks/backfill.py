@@ -199,7 +199,8 @@ def _alone(
     main_rows = MAIN_ROWS if MAIN_ROWS in arguments.rows else arguments.rows[-1]
     for rows in arguments.rows:
         _print_rounds(f"ratios, {rows / 1e6:.1f} M rows", [speeds(one, rows) for one in rounds])
-    return _medians([speeds(one, main_rows) for one in rounds]) | flatness(rounds, arguments.rows)
+    flat = flatness(rounds, arguments.rows) if len(arguments.rows) > 1 else {}
+    return _medians([speeds(one, main_rows) for one in rounds]) | flat
 
 
 def _beside(
