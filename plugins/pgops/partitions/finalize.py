@@ -9,7 +9,7 @@ from pgops.fleet.partitions import PartitionPolicies
 from pgops.include import query, sql_text
 from pgops.partitions.locks import Effort, Patience
 from pgops.partitions.model import Partition
-from pgops.partitions.session import session
+from pgops.partitions.session import prepare, session
 from pgops.postgres import Dsn
 
 
@@ -33,6 +33,7 @@ def finalize(dsn: Dsn, partition: Partition, policies: PartitionPolicies) -> Eff
             parent=sql.Identifier(schema, name),
             partition=sql.Identifier(partition_schema, partition_name),
         )
+        prepare(connection, "locks/old_snapshots")
         patience = Patience(connection, policies, f"{dsn.where}, {schema}.{name}", deadlock_timeout_ms)
         _, effort = patience.run(
             f"Finalizing the detaching of {partition_name}",
