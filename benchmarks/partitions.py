@@ -1,4 +1,4 @@
-"""`./dev bench partitions`: partitions made ahead beside bare PARTITION OF and pg_partman, the plan, an insert beside it.
+"""`./dev bench partitions`: making partitions beside bare PARTITION OF and pg_partman, the plan, an insert beside it.
 
 Pairs run in turns in one run, since a shared machine's speed changes from minute to minute: read the ratios.
 """
