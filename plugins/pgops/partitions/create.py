@@ -30,12 +30,13 @@ from pgops.partitions.drain import lock_default, move_rows
 from pgops.partitions.family import Family, read_family
 from pgops.partitions.locks import Effort, Patience
 from pgops.partitions.model import NewPartition, Parent, ParentPlan
-from pgops.partitions.session import session
+from pgops.partitions.session import prepare, session
 from pgops.postgres import Dsn, explained
 
 log = logging.getLogger(__name__)
 
 _CHECK_VIOLATION, _DUPLICATE_TABLE, _OVERLAP, _UNDEFINED_TABLE = "23514", "42P07", "42P17", "42P01"
+_ASKED = ("create/parent", "locks/look")
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ def create(dsn: Dsn, plan: ParentPlan, policies: PartitionPolicies, *, now: date
         DatabaseError: the server refused something.
     """
     with session(dsn) as connection:
+        prepare(connection, *_ASKED)
         return _Maker(connection, dsn, plan, policies, now or datetime.now(UTC)).run()
 
 
@@ -113,6 +115,7 @@ def create_all(
     while plan is not None:
         try:
             with session(dsn) as connection:
+                prepare(connection, *_ASKED)
                 while plan is not None:
                     result: Created | PgOpsError
                     try:

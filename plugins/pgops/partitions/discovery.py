@@ -9,7 +9,6 @@ from typing import Any
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
-from psycopg2.extras import RealDictCursor
 
 from pgops.include import query
 from pgops.partitions.bounds import KINDS, Unreadable, parse, tail
@@ -37,9 +36,10 @@ class Found:
 
 def discover(connection: Connection, oid: int | None = None) -> list[Found]:
     """Every partitioned table, or the one; a session of `session()`."""
-    with connection.cursor(cursor_factory=RealDictCursor) as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(query("partitions/plan/catalog.sql", parent=sql.Literal(oid)))
-        rows = [dict(row) for row in cursor.fetchall()]
+        columns = [column.name for column in cursor.description or ()]
+        rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
     return list(_found(rows))
 
 

@@ -19,6 +19,7 @@ from pgops.include import query, sql_text
 from pgops.partitions.bounds import parse
 from pgops.partitions.locks import LockLevel
 from pgops.partitions.model import Parent, Partition, Range
+from pgops.partitions.session import ask
 
 _DEFAULT, _NOTHING, _FULL, _INDEX = "d", "n", "f", "i"
 _NONE = sql.SQL("")
@@ -190,7 +191,7 @@ def read_family(connection: Connection, parent: Parent) -> Family:
     """The parent as it is now."""
     sibling = next((one.oid for one in reversed(parent.attached)), None)
     with connection.cursor(cursor_factory=RealDictCursor) as cursor:
-        cursor.execute(sql_text("partitions/create/parent.sql"), {"parent": parent.oid, "sibling": sibling})
+        ask(cursor, "create/parent", parent.oid, sibling)
         return Family(parent, cursor.fetchone())
 
 

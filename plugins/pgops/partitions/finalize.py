@@ -8,7 +8,7 @@ from psycopg2.extensions import connection as Connection
 from pgops.fleet.partitions import PartitionPolicies
 from pgops.include import query, sql_text
 from pgops.partitions.locks import Effort, Patience
-from pgops.partitions.session import session
+from pgops.partitions.session import prepare, session
 from pgops.postgres import Dsn
 
 
@@ -32,6 +32,7 @@ def finalize(dsn: Dsn, oid: int, policies: PartitionPolicies) -> Effort | None:
             parent=sql.Identifier(schema, name),
             partition=sql.Identifier(partition_schema, partition_name),
         )
+        prepare(connection, "locks/old_snapshots")
         patience = Patience(connection, policies, f"{dsn.where}, {schema}.{name}", deadlock_timeout_ms)
         _, effort = patience.run(
             f"Finalizing the detaching of {partition_name}",

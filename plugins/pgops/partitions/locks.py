@@ -21,7 +21,7 @@ from psycopg2.extensions import connection as Connection
 from pgops import units
 from pgops.errors import PgOpsError
 from pgops.fleet.partitions import PartitionPolicies
-from pgops.include import sql_text
+from pgops.partitions.session import ask
 
 log = logging.getLogger(__name__)
 
@@ -113,9 +113,8 @@ class Patience:
 
     def look(self, watched: Mapping[int, LockLevel], seconds: float, name: str = "look") -> Look:
         """Who waits, and who is in the way of locks on these relations since more than `seconds`."""
-        values = {"relations": list(watched), "levels": list(watched.values()), "seconds": seconds}
         with self._connection.cursor() as cursor:
-            cursor.execute(sql_text(f"partitions/locks/{name}.sql"), values)
+            ask(cursor, f"locks/{name}", list(watched), list(watched.values()), seconds)
             ((waiting, holders),) = cursor.fetchall()
         return Look(waiting, tuple(_holder(one) for one in holders))
 

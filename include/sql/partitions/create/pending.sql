@@ -1,6 +1,6 @@
 -- Purpose: of which table a partition is half detached; no row when it is not any more.
 SELECT n.nspname AS schema, c.relname AS name, kn.nspname AS partition_schema, k.relname AS partition_name,
-       (SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout') AS deadlock_timeout_ms
+       (1000 * extract(epoch FROM current_setting('deadlock_timeout')::interval))::int AS deadlock_timeout_ms
   FROM pg_inherits i
   JOIN pg_class c ON c.oid = i.inhparent
   JOIN pg_namespace n ON n.oid = c.relnamespace

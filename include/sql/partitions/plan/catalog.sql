@@ -9,7 +9,12 @@ SELECT p.partrelid AS parent_oid,
        p.partnatts AS columns,
        ka.attname AS key,
        coalesce(base.typname, kt.typname) AS key_type,
-       CASE WHEN ua.attname = ka.attname THEN pg_get_expr(pc.relpartbound, pc.oid) END AS within,
+       CASE WHEN pc.relispartition AND EXISTS (
+            SELECT FROM pg_inherits up
+              JOIN pg_partitioned_table u ON u.partrelid = up.inhparent AND u.partstrat = 'r' AND u.partnatts = 1
+              JOIN pg_attribute ua ON ua.attrelid = u.partrelid AND ua.attnum = u.partattrs[0]
+             WHERE up.inhrelid = p.partrelid AND ua.attname = ka.attname)
+            THEN pg_get_expr(pc.relpartbound, pc.oid) END AS within,
        pc.relispartition AS nested,
        k.oid, kn.nspname AS schema, k.relname AS name,
        pg_get_expr(k.relpartbound, k.oid) AS bound,
@@ -27,9 +32,6 @@ SELECT p.partrelid AS parent_oid,
   LEFT JOIN pg_attribute ka ON ka.attrelid = p.partrelid AND ka.attnum = p.partattrs[0] AND p.partattrs[0] <> 0
   LEFT JOIN pg_type kt ON kt.oid = ka.atttypid
   LEFT JOIN pg_type base ON base.oid = kt.typbasetype
-  LEFT JOIN pg_inherits up ON up.inhrelid = p.partrelid
-  LEFT JOIN pg_partitioned_table u ON u.partrelid = up.inhparent AND u.partstrat = 'r' AND u.partnatts = 1
-  LEFT JOIN pg_attribute ua ON ua.attrelid = u.partrelid AND ua.attnum = u.partattrs[0]
   LEFT JOIN pg_inherits i ON i.inhparent = p.partrelid
   LEFT JOIN pg_class k ON k.oid = i.inhrelid
   LEFT JOIN pg_namespace kn ON kn.oid = k.relnamespace

@@ -1,0 +1,141 @@
+"""`./dev bench partitions`: making partitions beside bare PARTITION OF and pg_partman, the plan, an insert beside it.
+
+Pairs run in turns in one run, since a shared machine's speed changes from minute to minute: read the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.rig import partitions as rig
+from benchmarks.rig.ground import Ground, ground
+from benchmarks.rig.measure import print_header, print_row, wait_until_idle
+from pgops.errors import PgOpsError
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every part is given."""
+
+    place: Ground
+    arguments: argparse.Namespace
+    say: Callable[[str], None]
+
+    def rounds(self, *steps: Callable[[], dict[str, float]]) -> list[dict[str, float]]:
+        """Every step once in each round, on a quiet machine; the order turns from round to round."""
+        measured = []
+        for number in range(self.arguments.pairs):
+            one: dict[str, float] = {}
+            for step in steps if number % 2 == 0 else reversed(steps):
+                self.place.server.execute("checkpoint")
+                wait_until_idle()
+                one |= step()
+            self.say(f"round {number + 1}: " + ", ".join(f"{name} {value:.2f}" for name, value in one.items()))
+            measured.append(one)
+        return measured
+
+
+def premake(bench: Bench) -> list[dict[str, float]]:
+    """One partition more for every parent: seconds of the database's own work, and on the clock."""
+    server, parents = bench.place.server, bench.arguments.parents
+    rig.make_parents(server, parents, partitions=1)
+    bench.say(f"{parents} parents are there: primary key, two indexes, a foreign key")
+    steps = [rig.step(server, "bare", rig.bare), rig.step(server, "ours", rig.ours)]
+    if rig.make_partman_parents(server, parents):
+        bench.say("and as many for pg_partman, with a DEFAULT each, as it makes them")
+        steps += [rig.step(server, "partman", rig.partman), rig.step(server, "ours_with_default", rig.ours)]
+    rounds = bench.rounds(*steps)
+    for one in rounds:
+        one["premake_vs_bare"] = one["ours"] / one["bare"]
+        if "partman" in one:
+            one["partman_vs_premake"] = one["partman"] / one["ours_with_default"]
+    return rounds
+
+
+def plan(bench: Bench) -> list[dict[str, float]]:
+    """A plan when nothing is missing, at four partitions a parent."""
+    rig.make_parents(bench.place.server, bench.arguments.parents, partitions=4)
+    bench.say(f"{4 * bench.arguments.parents} partitions are there")
+    return bench.rounds(rig.step(bench.place.server, "plan_s", rig.planned, copies=False))
+
+
+def stall(bench: Bench) -> list[dict[str, float]]:
+    """The longest insert beside a long reader, while partitions are made; milliseconds."""
+    return bench.rounds(*rig.stalls(bench.place.server))
+
+
+# Archiving beside COPY (archive_vs_copy) is one more part: a function like these, and an entry here.
+PARTS: dict[str, Callable[[Bench], list[dict[str, float]]]] = {"premake": premake, "plan": plan, "stall": stall}
+
+
+def main() -> int:
+    """Run the parts and print their tables and the line of JSON."""
+    arguments = _arguments()
+    try:
+        with ground(0.5, arguments.postgres) as place:
+            return _measure(place, arguments)
+    except PgOpsError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./dev bench partitions", description=__doc__)
+    parser.add_argument("--parents", type=int, default=1000, help="partitioned tables (default 1000)")
+    parser.add_argument("--pairs", type=int, default=3, help="rounds (default 3)")
+    parser.add_argument("--postgres", type=int, metavar="MAJOR", help="PostgreSQL version (15 if installed, else 18)")
+    parser.add_argument("--only", choices=PARTS, help="one part")
+    arguments = parser.parse_args()
+    if arguments.parents < 1 or arguments.pairs < 1:
+        parser.error("--parents and --pairs must be greater than 0")
+    return arguments
+
+
+def _measure(place: Ground, arguments: argparse.Namespace) -> int:
+    begun = time.monotonic()
+
+    def say(line: str) -> None:
+        print(f"[{time.monotonic() - begun:6.1f} s] {line}", flush=True)
+
+    ((version,),) = place.server.execute("show server_version_num")
+    say(f"PostgreSQL {version}, files {'in memory' if place.on_memory else 'on disk'}: {place.folder.parent}")
+    bench = Bench(place, arguments, say)
+    figures: dict[str, list[float]] = {}
+    for name, part in PARTS.items():
+        if arguments.only in (None, name):
+            for one in part(bench):
+                for figure, value in one.items():
+                    figures.setdefault(figure, []).append(value)
+    print_header("figures", "   round by round")
+    for figure, values in figures.items():
+        print_row(figure, values, "   " + " ".join(f"{value:.2f}" for value in values))
+    _print_json(figures, arguments, version, place.on_memory)
+    return 0
+
+
+def _print_json(figures: dict[str, list[float]], arguments: argparse.Namespace, version: Any, memory: bool) -> None:
+    # Of a stall the worst counts, of everything else the median.
+    medians = {
+        name: max(values) if name.endswith("_ms") else statistics.median(values) for name, values in figures.items()
+    }
+    line = {
+        **{name: round(value, 3) for name, value in medians.items()},
+        "parents": arguments.parents,
+        "pairs": arguments.pairs,
+        "server": f"PostgreSQL {version}, {platform.machine()}, files {'in memory' if memory else 'on disk'}",
+    }
+    print(json.dumps(line))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,2 @@
+-- Purpose: ask a prepared query.
+EXECUTE {statement} ({values})
