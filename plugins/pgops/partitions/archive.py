@@ -1,13 +1,15 @@
 """Copies a partition to the bucket in two formats, reads both back, and compares them with what was in the table.
 
 Exact: PostgreSQL's binary COPY with zstd (its text form where a type's binary form is not portable). Readable: CSV with
-a header line and gzip, which any program reads in ten years. Both are of one snapshot, and so is the fingerprint.
+a header line and gzip, which any program reads in ten years (PostgreSQL's text form where its own CSV could not be
+loaded again). Both are of one snapshot, and so is the fingerprint.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -42,7 +44,7 @@ from pgops.postgres import Dsn, Limits, client_program, connect
 from pgops.postgres.databases import create_database, drop_database
 from pgops.processes import ProgramFailed, run
 from pgops.progress import Progress
-from pgops.storage import Bucket, ReadAhead, read_all
+from pgops.storage import Bucket, ReadAhead, Reader, read_all
 from pgops.storage.compression import SUFFIX, CompressingReader, DecompressingReader, NotDecodable
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ log = logging.getLogger(__name__)
 LIMITS = Limits(statement=4 * 3600, lock=60, idle_in_transaction=0)
 _ZSTD_LEVEL = 3
 _GZIP_LEVEL = 1  # 6 takes three times as long for a sixth less
+_END_MARK = re.compile(rb"[\r\n]\\\.[\r\n]")
 _NO_CONNECTION = 2  # psql's exit code
 _SCHEMA = "public"  # of the scratch database
 
@@ -188,30 +191,52 @@ def _stored(
     """The draft with both formats uploaded and the fingerprint taken, all three at the same time."""
     stopped = threading.Event()
 
-    def upload(data: Data, name: str, level: int) -> Data:
+    def upload(data: Data, name: str, level: int) -> tuple[Data, bool]:
         columns = [column.name for column in draft.data_columns]
         copied = Copied(connection, table.schema, table.name, columns, data.format, data.encoding)
         progress = Progress(f"archive of {draft.name} ({name})", total=table.bytes)
         with copying_out(source, copied, snapshot, progress, stopped) as rows:
-            compressed = CompressingReader(rows, data.compression, level)
+            scanned = _EndMarkScan(rows)
+            compressed = CompressingReader(scanned, data.compression, level)
             folder = draft.folder(bucket)
             objects = bucket.upload(f"{folder}/{name}{SUFFIX[data.compression]}", compressed)
         relative = tuple(replace(one, key=one.key[len(folder) + 1 :]) for one in objects)
-        return replace(data, raw_bytes=compressed.raw_bytes, objects=relative)
+        return replace(data, raw_bytes=compressed.raw_bytes, objects=relative), scanned.found
+
+    def upload_exact() -> Data:
+        return upload(draft.exact, "exact", _ZSTD_LEVEL)[0]
+
+    def upload_readable() -> Data:
+        data, has_end_mark = upload(draft.readable, "readable.csv", _GZIP_LEVEL)
+        if not has_end_mark:
+            return data
+        log.info("%s has a line that ends a COPY of CSV before PostgreSQL 18: its text form is kept", draft.name)
+        bucket.delete([f"{draft.folder(bucket)}/{stored.key}" for stored in data.objects])
+        return upload(replace(draft.readable, format="text"), "readable.txt", _GZIP_LEVEL)[0]
 
     def fingerprint() -> TableFingerprint:
         return _fingerprint(source, table, snapshot, stopped)
 
-    exact, readable, found = side_by_side(
-        [
-            lambda: upload(draft.exact, "exact", _ZSTD_LEVEL),
-            lambda: upload(draft.readable, "readable.csv", _GZIP_LEVEL),
-            fingerprint,
-        ],
-        stopped,
-    )
+    exact, readable, found = side_by_side([upload_exact, upload_readable, fingerprint], stopped)
     assert isinstance(exact, Data) and isinstance(readable, Data) and isinstance(found, TableFingerprint)
     return replace(draft, exact=exact, readable=readable, rows=found.rows, hash=found.hash)
+
+
+class _EndMarkScan:
+    """Looks for a line of backslash and dot: within a quoted value it is one of CSV's rows to no server before 18."""
+
+    def __init__(self, source: Reader) -> None:
+        self._source = source
+        self._tail = b""
+        self.found = False
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As Reader.read."""
+        data = self._source.read(size)
+        if not self.found:
+            self.found = _END_MARK.search(self._tail + data[:3]) is not None or _END_MARK.search(data) is not None
+            self._tail = (self._tail + data)[-3:]
+        return data
 
 
 def _fingerprint(dsn: Dsn, table: Table, snapshot: str | None, stopped: threading.Event) -> TableFingerprint:
@@ -265,8 +290,8 @@ def verify(bucket: Bucket, draft: Archive, scratch: Dsn) -> Archive:
         stopped = threading.Event()
         side_by_side(
             [
-                lambda: _prove(bucket, draft, draft.exact, dsn, stopped),
-                lambda: _prove(bucket, draft, draft.readable, dsn, stopped),
+                lambda: _prove(bucket, draft, draft.exact, "exact", dsn, stopped),
+                lambda: _prove(bucket, draft, draft.readable, "readable", dsn, stopped),
             ],
             stopped,
         )
@@ -277,11 +302,11 @@ def verify(bucket: Bucket, draft: Archive, scratch: Dsn) -> Archive:
     return proven
 
 
-def _prove(bucket: Bucket, draft: Archive, data: Data, dsn: Dsn, stopped: threading.Event) -> None:
+def _prove(bucket: Bucket, draft: Archive, data: Data, name: str, dsn: Dsn, stopped: threading.Event) -> None:
     with connect(dsn, APPLICATION, LIMITS, system_names=True) as connection:
-        create_plain_table(connection, draft, data.format)
-        load(bucket, draft, data, dsn, connection, _SCHEMA, data.format, stopped)
-    compare(bucket, draft, dsn, _SCHEMA, data.format, data.format)
+        create_plain_table(connection, draft, name)
+        load(bucket, draft, data, dsn, connection, _SCHEMA, name, stopped)
+    compare(bucket, draft, dsn, _SCHEMA, name, name)
 
 
 def compare(bucket: Bucket, archive: Archive, dsn: Dsn, schema: str, name: str, what: str) -> None:
@@ -429,6 +454,8 @@ def rewrite_archive(bucket: Bucket, archive: Archive, scratch: Dsn, column: str,
             where=bucket.where(archive.folder(bucket)),
             remedy=f"Take one of: {', '.join(one.name for one in archive.data_columns)}",
         )
+    if archive.replaces is not None:  # its predecessor is hidden only as long as this one is there
+        remove_folder(bucket, replace(archive, archive_id=archive.replaces).folder(bucket))
     successor = _successor(bucket, archive)
     if successor is not None:
         # An earlier rewrite got as far as its manifest; it may have been another value's.
