@@ -20,7 +20,7 @@ import psycopg2
 from pgops.fleet.partitions import PartitionPolicies, PartitionPolicy
 from pgops.ledger import Ledger
 from pgops.partitions import archive as archiving
-from pgops.partitions import manifest, retire
+from pgops.partitions import manifest, retire, rewrite
 from pgops.partitions.place import Place
 from pgops.postgres import Dsn
 from pgops.storage import Bucket
@@ -116,8 +116,8 @@ def die_at(step: str, call: int, after: bool) -> None:
         "verify": (retire, "verify"),
         "write_manifest": (archiving, "write_manifest"),
         "drop": (retire._Path, "drop_unless_changed"),
-        "upload": (archiving, "write_draft"),
-        "remove": (archiving, "remove_folder"),
+        "upload": (rewrite, "write_draft"),
+        "remove": (rewrite, "remove_folder"),
     }[step]
     really, calls = getattr(holder, name), []
 
@@ -139,7 +139,7 @@ def main(facts: dict[str, Any]) -> None:
     die_at(facts["step"].split()[-1], facts["call"], facts["after"])
     if facts["step"].startswith("rewrite"):
         (one,) = manifest.archives_of(bucket, at.database)
-        archiving.rewrite_archive(bucket, one, at.scratch, "id", "7", "test")
+        rewrite.rewrite_archive(bucket, one, at.scratch, "id", "7", "test")
     else:
         retire.advance(replace(at, by="killed"), facts["oid"], NO_GRACE)
 

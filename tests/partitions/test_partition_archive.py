@@ -15,10 +15,11 @@ import pytest
 from pgops.catalog import NotProven
 from pgops.errors import PgOpsError, Refused
 from pgops.ledger import Ledger
-from pgops.partitions.archive import Subject, archive, rewrite_archive, verify
+from pgops.partitions.archive import Subject, archive, verify
 from pgops.partitions.manifest import Archive, archives_of, discard_unproven, finish_rewrites, read_archive
 from pgops.partitions.place import Place
 from pgops.partitions.retire import advance
+from pgops.partitions.rewrite import rewrite_archive
 from pgops.postgres import Dsn
 from pgops.storage import Bucket, Reader, StorageError
 from tests import servers

@@ -16,7 +16,8 @@ from pgops.ledger import Ledger
 from pgops.ledger.partitions import partition_state
 from pgops.partitions.manifest import archives_of
 from pgops.partitions.place import Place
-from pgops.partitions.retire import advance, finalize, unfinished
+from pgops.partitions.retire import advance, finalize
+from pgops.partitions.unfinished import unfinished
 from pgops.postgres import Dsn
 from pgops.storage import Bucket
 from tests import servers

@@ -32,10 +32,6 @@ from pgops.partitions.manifest import (
     Column,
     Data,
     Proof,
-    folders_of,
-    read_archive,
-    read_draft,
-    remove_folder,
     write_draft,
     write_manifest,
 )
@@ -54,7 +50,7 @@ _ZSTD_LEVEL = 3
 _GZIP_LEVEL = 1  # 6 takes three times as long for a sixth less
 _END_MARK = re.compile(rb"[\r\n]\\\.[\r\n]")
 _NO_CONNECTION = 2  # psql's exit code
-_SCHEMA = "public"  # of the scratch database
+SCRATCH_SCHEMA = "public"  # of the scratch database
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ def archive(bucket: Bucket, database: str, source: Dsn, subject: Subject, by: st
     """
     started = time.monotonic()
     archived_at = datetime.now(UTC)
-    with _snapshot(source, subject) as (connection, snapshot):
+    with snapshot_of(source, subject) as (connection, snapshot):
         version, encoding = _server(connection)
         table = _table(connection, subject, source)
         columns = columns_of(connection, subject.oid)
@@ -107,7 +103,7 @@ def archive(bucket: Bucket, database: str, source: Dsn, subject: Subject, by: st
             by=by,
             key=_key(connection, subject),
         )
-        draft = _stored(bucket, draft, source, table, connection, snapshot)
+        draft = stored(bucket, draft, source, table, connection, snapshot)
         ddl = _ddl(source, subject, version)
     draft = replace(draft, ddl=ddl, seconds=time.monotonic() - started)
     write_draft(bucket, draft)
@@ -130,7 +126,7 @@ def _no_data(form: Literal["binary", "text", "csv"], encoding: str) -> Data:
 
 
 @contextmanager
-def _snapshot(source: Dsn, subject: Subject) -> Iterator[tuple[Connection, str]]:
+def snapshot_of(source: Dsn, subject: Subject) -> Iterator[tuple[Connection, str]]:
     """A snapshot of the table, which is locked before: TRUNCATE and rewrites do not wait for snapshots."""
     with (
         connect(source, f"{APPLICATION}.snapshot", LIMITS, system_names=True) as connection,
@@ -185,9 +181,7 @@ def columns_of(connection: Connection, oid: int) -> tuple[Column, ...]:
         return tuple(Column(**row) for row in cursor.fetchall())
 
 
-def _stored(
-    bucket: Bucket, draft: Archive, source: Dsn, table: Table, connection: Connection, snapshot: str
-) -> Archive:
+def stored(bucket: Bucket, draft: Archive, source: Dsn, table: Table, connection: Connection, snapshot: str) -> Archive:
     """The draft with both formats uploaded and the fingerprint taken, all three at the same time."""
     stopped = threading.Event()
 
@@ -305,8 +299,8 @@ def verify(bucket: Bucket, draft: Archive, scratch: Dsn) -> Archive:
 def _prove(bucket: Bucket, draft: Archive, data: Data, name: str, dsn: Dsn, stopped: threading.Event) -> None:
     with connect(dsn, APPLICATION, LIMITS, system_names=True) as connection:
         create_plain_table(connection, draft, name)
-        load(bucket, draft, data, dsn, connection, _SCHEMA, name, stopped)
-    compare(bucket, draft, dsn, _SCHEMA, name, name)
+        load(bucket, draft, data, dsn, connection, SCRATCH_SCHEMA, name, stopped)
+    compare(bucket, draft, dsn, SCRATCH_SCHEMA, name, name)
 
 
 def compare(bucket: Bucket, archive: Archive, dsn: Dsn, schema: str, name: str, what: str) -> None:
@@ -335,7 +329,7 @@ def create_plain_table(connection: Connection, archive: Archive, name: str) -> N
         cursor.execute(
             query(
                 "partitions/archive/create_table.sql",
-                table=sql.Identifier(_SCHEMA, name),
+                table=sql.Identifier(SCRATCH_SCHEMA, name),
                 columns=sql.SQL(", ").join(columns),
             )
         )
@@ -422,106 +416,3 @@ def scratch_database(scratch: Dsn, archive: Archive) -> Iterator[Dsn]:
             connection.cursor() as cursor,
         ):
             drop_database(cursor, name)
-
-
-# --- rewriting ---
-
-
-def rewrite_archive(bucket: Bucket, archive: Archive, scratch: Dsn, column: str, value: str, by: str) -> Archive:
-    """Write an archive anew without the rows where `column` has `value`, prove it, and remove the one before.
-
-    Can be killed anywhere and called again with the same archive: it goes on, or finds that it is done.
-
-    Args:
-        bucket: where it lies.
-        archive: from archives_of.
-        scratch: as for verify.
-        column: a column whose values are stored.
-        value: in the text form of the column's type.
-        by: the run that does it.
-
-    Returns:
-        The archive that holds the rest; the same one when it has no such row.
-
-    Raises:
-        Refused: it has no such column.
-        NotProven: the archive before, or the new one, is not what it should be; the one before is kept.
-    """
-    found = next((one for one in archive.data_columns if one.name == column), None)
-    if found is None:
-        raise Refused(
-            f"The archive of {archive.schema}.{archive.name} has no column {column!r}",
-            where=bucket.where(archive.folder(bucket)),
-            remedy=f"Take one of: {', '.join(one.name for one in archive.data_columns)}",
-        )
-    if archive.replaces is not None:  # its predecessor is hidden only as long as this one is there
-        remove_folder(bucket, replace(archive, archive_id=archive.replaces).folder(bucket))
-    successor = _successor(bucket, archive)
-    if successor is not None:
-        # An earlier rewrite got as far as its manifest; it may have been another value's.
-        remove_folder(bucket, archive.folder(bucket))
-        return rewrite_archive(bucket, successor, scratch, column, value, by)
-    draft = _without(bucket, archive, scratch, found, value, by)
-    if draft is None:
-        return archive
-    successor = verify(bucket, draft, scratch)
-    remove_folder(bucket, archive.folder(bucket))
-    return successor
-
-
-def _successor(bucket: Bucket, archive: Archive) -> Archive | None:
-    """The proven archive that a rewrite made of this one; what else rewrites left is removed."""
-    names = (archive.parent_schema, archive.parent_name, archive.name)
-    for folder in folders_of(bucket, archive.database, *names):
-        found = read_archive(bucket, folder)
-        if found is not None and found.replaces == archive.archive_id:
-            return found
-        draft = read_draft(bucket, folder) if found is None else None
-        if draft is not None and draft.replaces is not None:
-            remove_folder(bucket, folder)
-    return None
-
-
-def _without(bucket: Bucket, archive: Archive, scratch: Dsn, column: Column, value: str, by: str) -> Archive | None:
-    started = time.monotonic()
-    name = "exact"
-    with (
-        scratch_database(scratch, archive) as dsn,
-        connect(dsn, APPLICATION, LIMITS, system_names=True) as connection,
-    ):
-        create_plain_table(connection, archive, name)
-        load(bucket, archive, archive.exact, dsn, connection, _SCHEMA, name)
-        compare(bucket, archive, dsn, _SCHEMA, name, archive.exact.format)
-        with connection.cursor() as cursor:
-            cursor.execute(
-                query(
-                    "partitions/archive/delete.sql",
-                    table=sql.Identifier(_SCHEMA, name),
-                    column=sql.Identifier(column.name),
-                    type=sql.SQL(column.stored_as),
-                ),
-                {"value": value},
-            )
-            if cursor.rowcount == 0:
-                return None
-            log.info(
-                "%s.%s: the archive is written anew without %d rows", archive.schema, archive.name, cursor.rowcount
-            )
-        now = datetime.now(UTC)
-        draft = replace(
-            archive,
-            archive_id=new_backup_id(now),
-            replaces=archive.archive_id,
-            proof=None,
-            by=by,
-            archived_at=now,
-            exact=replace(archive.exact, objects=(), raw_bytes=0),
-            readable=replace(archive.readable, objects=(), raw_bytes=0),
-        )
-        table = replace(archive.table, schema=_SCHEMA, name=name, copy_schema=_SCHEMA, copy_name=name)
-        subject = Subject(0, _SCHEMA, name, "", "", "")
-        with _snapshot(dsn, subject) as (holder, snapshot):
-            draft = _stored(bucket, draft, dsn, table, holder, snapshot)
-    draft = replace(draft, seconds=time.monotonic() - started)
-    write_draft(bucket, draft)
-    return draft
