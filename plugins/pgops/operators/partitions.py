@@ -64,7 +64,7 @@ class PlanPartitionsOperator(PgOpsOperator):
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> list[dict[str, Any]]:
         """Return the parents that need something: their plans, and the oids of what is on its way out."""
         from pgops.partitions import lines
-        from pgops.partitions.retire import unfinished
+        from pgops.partitions.unfinished import unfinished
 
         planned = _plan(database)
         for line in lines(planned):
@@ -230,7 +230,8 @@ class LedgerPartitionsOperator(BaseOperator):
         """Return the names of what was made."""
         from pgops.partitions import create, plan
         from pgops.partitions.place import Place
-        from pgops.partitions.retire import advance, unfinished
+        from pgops.partitions.retire import advance
+        from pgops.partitions.unfinished import unfinished
 
         settings = load_fleet().checked_settings()
         if context["params"]["dry_run"]:

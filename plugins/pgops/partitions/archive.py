@@ -1,13 +1,15 @@
 """Copies a partition to the bucket in two formats, reads both back, and compares them with what was in the table.
 
 Exact: PostgreSQL's binary COPY with zstd (its text form where a type's binary form is not portable). Readable: CSV with
-a header line and gzip, which any program reads in ten years. Both are of one snapshot, and so is the fingerprint.
+a header line and gzip, which any program reads in ten years (PostgreSQL's text form where its own CSV could not be
+loaded again). Both are of one snapshot, and so is the fingerprint.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -30,10 +32,6 @@ from pgops.partitions.manifest import (
     Column,
     Data,
     Proof,
-    folders_of,
-    read_archive,
-    read_draft,
-    remove_folder,
     write_draft,
     write_manifest,
 )
@@ -42,7 +40,7 @@ from pgops.postgres import Dsn, Limits, client_program, connect
 from pgops.postgres.databases import create_database, drop_database
 from pgops.processes import ProgramFailed, run
 from pgops.progress import Progress
-from pgops.storage import Bucket, ReadAhead, read_all
+from pgops.storage import Bucket, ReadAhead, Reader, read_all
 from pgops.storage.compression import SUFFIX, CompressingReader, DecompressingReader, NotDecodable
 
 log = logging.getLogger(__name__)
@@ -50,8 +48,9 @@ log = logging.getLogger(__name__)
 LIMITS = Limits(statement=4 * 3600, lock=60, idle_in_transaction=0)
 _ZSTD_LEVEL = 3
 _GZIP_LEVEL = 1  # 6 takes three times as long for a sixth less
+_END_MARK = re.compile(rb"[\r\n]\\\.[\r\n]")
 _NO_CONNECTION = 2  # psql's exit code
-_SCHEMA = "public"  # of the scratch database
+SCRATCH_SCHEMA = "public"  # of the scratch database
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def archive(bucket: Bucket, database: str, source: Dsn, subject: Subject, by: st
     """
     started = time.monotonic()
     archived_at = datetime.now(UTC)
-    with _snapshot(source, subject) as (connection, snapshot):
+    with snapshot_of(source, subject) as (connection, snapshot):
         version, encoding = _server(connection)
         table = _table(connection, subject, source)
         columns = columns_of(connection, subject.oid)
@@ -104,7 +103,7 @@ def archive(bucket: Bucket, database: str, source: Dsn, subject: Subject, by: st
             by=by,
             key=_key(connection, subject),
         )
-        draft = _stored(bucket, draft, source, table, connection, snapshot)
+        draft = stored(bucket, draft, source, table, connection, snapshot)
         ddl = _ddl(source, subject, version)
     draft = replace(draft, ddl=ddl, seconds=time.monotonic() - started)
     write_draft(bucket, draft)
@@ -127,7 +126,7 @@ def _no_data(form: Literal["binary", "text", "csv"], encoding: str) -> Data:
 
 
 @contextmanager
-def _snapshot(source: Dsn, subject: Subject) -> Iterator[tuple[Connection, str]]:
+def snapshot_of(source: Dsn, subject: Subject) -> Iterator[tuple[Connection, str]]:
     """A snapshot of the table, which is locked before: TRUNCATE and rewrites do not wait for snapshots."""
     with (
         connect(source, f"{APPLICATION}.snapshot", LIMITS, system_names=True) as connection,
@@ -182,36 +181,56 @@ def columns_of(connection: Connection, oid: int) -> tuple[Column, ...]:
         return tuple(Column(**row) for row in cursor.fetchall())
 
 
-def _stored(
-    bucket: Bucket, draft: Archive, source: Dsn, table: Table, connection: Connection, snapshot: str
-) -> Archive:
+def stored(bucket: Bucket, draft: Archive, source: Dsn, table: Table, connection: Connection, snapshot: str) -> Archive:
     """The draft with both formats uploaded and the fingerprint taken, all three at the same time."""
     stopped = threading.Event()
 
-    def upload(data: Data, name: str, level: int) -> Data:
+    def upload(data: Data, name: str, level: int) -> tuple[Data, bool]:
         columns = [column.name for column in draft.data_columns]
         copied = Copied(connection, table.schema, table.name, columns, data.format, data.encoding)
         progress = Progress(f"archive of {draft.name} ({name})", total=table.bytes)
         with copying_out(source, copied, snapshot, progress, stopped) as rows:
-            compressed = CompressingReader(rows, data.compression, level)
+            scanned = _EndMarkScan(rows)
+            compressed = CompressingReader(scanned, data.compression, level)
             folder = draft.folder(bucket)
             objects = bucket.upload(f"{folder}/{name}{SUFFIX[data.compression]}", compressed)
         relative = tuple(replace(one, key=one.key[len(folder) + 1 :]) for one in objects)
-        return replace(data, raw_bytes=compressed.raw_bytes, objects=relative)
+        return replace(data, raw_bytes=compressed.raw_bytes, objects=relative), scanned.found
+
+    def upload_exact() -> Data:
+        return upload(draft.exact, "exact", _ZSTD_LEVEL)[0]
+
+    def upload_readable() -> Data:
+        data, has_end_mark = upload(draft.readable, "readable.csv", _GZIP_LEVEL)
+        if not has_end_mark:
+            return data
+        log.info("%s has a line that ends a COPY of CSV before PostgreSQL 18: its text form is kept", draft.name)
+        bucket.delete([f"{draft.folder(bucket)}/{stored.key}" for stored in data.objects])
+        return upload(replace(draft.readable, format="text"), "readable.txt", _GZIP_LEVEL)[0]
 
     def fingerprint() -> TableFingerprint:
         return _fingerprint(source, table, snapshot, stopped)
 
-    exact, readable, found = side_by_side(
-        [
-            lambda: upload(draft.exact, "exact", _ZSTD_LEVEL),
-            lambda: upload(draft.readable, "readable.csv", _GZIP_LEVEL),
-            fingerprint,
-        ],
-        stopped,
-    )
+    exact, readable, found = side_by_side([upload_exact, upload_readable, fingerprint], stopped)
     assert isinstance(exact, Data) and isinstance(readable, Data) and isinstance(found, TableFingerprint)
     return replace(draft, exact=exact, readable=readable, rows=found.rows, hash=found.hash)
+
+
+class _EndMarkScan:
+    """Looks for a line of backslash and dot: within a quoted value it is one of CSV's rows to no server before 18."""
+
+    def __init__(self, source: Reader) -> None:
+        self._source = source
+        self._tail = b""
+        self.found = False
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As Reader.read."""
+        data = self._source.read(size)
+        if not self.found:
+            self.found = _END_MARK.search(self._tail + data[:3]) is not None or _END_MARK.search(data) is not None
+            self._tail = (self._tail + data)[-3:]
+        return data
 
 
 def _fingerprint(dsn: Dsn, table: Table, snapshot: str | None, stopped: threading.Event) -> TableFingerprint:
@@ -265,8 +284,8 @@ def verify(bucket: Bucket, draft: Archive, scratch: Dsn) -> Archive:
         stopped = threading.Event()
         side_by_side(
             [
-                lambda: _prove(bucket, draft, draft.exact, dsn, stopped),
-                lambda: _prove(bucket, draft, draft.readable, dsn, stopped),
+                lambda: _prove(bucket, draft, draft.exact, "exact", dsn, stopped),
+                lambda: _prove(bucket, draft, draft.readable, "readable", dsn, stopped),
             ],
             stopped,
         )
@@ -277,11 +296,11 @@ def verify(bucket: Bucket, draft: Archive, scratch: Dsn) -> Archive:
     return proven
 
 
-def _prove(bucket: Bucket, draft: Archive, data: Data, dsn: Dsn, stopped: threading.Event) -> None:
+def _prove(bucket: Bucket, draft: Archive, data: Data, name: str, dsn: Dsn, stopped: threading.Event) -> None:
     with connect(dsn, APPLICATION, LIMITS, system_names=True) as connection:
-        create_plain_table(connection, draft, data.format)
-        load(bucket, draft, data, dsn, connection, _SCHEMA, data.format, stopped)
-    compare(bucket, draft, dsn, _SCHEMA, data.format, data.format)
+        create_plain_table(connection, draft, name)
+        load(bucket, draft, data, dsn, connection, SCRATCH_SCHEMA, name, stopped)
+    compare(bucket, draft, dsn, SCRATCH_SCHEMA, name, name)
 
 
 def compare(bucket: Bucket, archive: Archive, dsn: Dsn, schema: str, name: str, what: str) -> None:
@@ -310,7 +329,7 @@ def create_plain_table(connection: Connection, archive: Archive, name: str) -> N
         cursor.execute(
             query(
                 "partitions/archive/create_table.sql",
-                table=sql.Identifier(_SCHEMA, name),
+                table=sql.Identifier(SCRATCH_SCHEMA, name),
                 columns=sql.SQL(", ").join(columns),
             )
         )
@@ -397,104 +416,3 @@ def scratch_database(scratch: Dsn, archive: Archive) -> Iterator[Dsn]:
             connection.cursor() as cursor,
         ):
             drop_database(cursor, name)
-
-
-# --- rewriting ---
-
-
-def rewrite_archive(bucket: Bucket, archive: Archive, scratch: Dsn, column: str, value: str, by: str) -> Archive:
-    """Write an archive anew without the rows where `column` has `value`, prove it, and remove the one before.
-
-    Can be killed anywhere and called again with the same archive: it goes on, or finds that it is done.
-
-    Args:
-        bucket: where it lies.
-        archive: from archives_of.
-        scratch: as for verify.
-        column: a column whose values are stored.
-        value: in the text form of the column's type.
-        by: the run that does it.
-
-    Returns:
-        The archive that holds the rest; the same one when it has no such row.
-
-    Raises:
-        Refused: it has no such column.
-        NotProven: the archive before, or the new one, is not what it should be; the one before is kept.
-    """
-    found = next((one for one in archive.data_columns if one.name == column), None)
-    if found is None:
-        raise Refused(
-            f"The archive of {archive.schema}.{archive.name} has no column {column!r}",
-            where=bucket.where(archive.folder(bucket)),
-            remedy=f"Take one of: {', '.join(one.name for one in archive.data_columns)}",
-        )
-    successor = _successor(bucket, archive)
-    if successor is not None:
-        # An earlier rewrite got as far as its manifest; it may have been another value's.
-        remove_folder(bucket, archive.folder(bucket))
-        return rewrite_archive(bucket, successor, scratch, column, value, by)
-    draft = _without(bucket, archive, scratch, found, value, by)
-    if draft is None:
-        return archive
-    successor = verify(bucket, draft, scratch)
-    remove_folder(bucket, archive.folder(bucket))
-    return successor
-
-
-def _successor(bucket: Bucket, archive: Archive) -> Archive | None:
-    """The proven archive that a rewrite made of this one; what else rewrites left is removed."""
-    names = (archive.parent_schema, archive.parent_name, archive.name)
-    for folder in folders_of(bucket, archive.database, *names):
-        found = read_archive(bucket, folder)
-        if found is not None and found.replaces == archive.archive_id:
-            return found
-        draft = read_draft(bucket, folder) if found is None else None
-        if draft is not None and draft.replaces is not None:
-            remove_folder(bucket, folder)
-    return None
-
-
-def _without(bucket: Bucket, archive: Archive, scratch: Dsn, column: Column, value: str, by: str) -> Archive | None:
-    started = time.monotonic()
-    name = "exact"
-    with (
-        scratch_database(scratch, archive) as dsn,
-        connect(dsn, APPLICATION, LIMITS, system_names=True) as connection,
-    ):
-        create_plain_table(connection, archive, name)
-        load(bucket, archive, archive.exact, dsn, connection, _SCHEMA, name)
-        compare(bucket, archive, dsn, _SCHEMA, name, archive.exact.format)
-        with connection.cursor() as cursor:
-            cursor.execute(
-                query(
-                    "partitions/archive/delete.sql",
-                    table=sql.Identifier(_SCHEMA, name),
-                    column=sql.Identifier(column.name),
-                    type=sql.SQL(column.stored_as),
-                ),
-                {"value": value},
-            )
-            if cursor.rowcount == 0:
-                return None
-            log.info(
-                "%s.%s: the archive is written anew without %d rows", archive.schema, archive.name, cursor.rowcount
-            )
-        now = datetime.now(UTC)
-        draft = replace(
-            archive,
-            archive_id=new_backup_id(now),
-            replaces=archive.archive_id,
-            proof=None,
-            by=by,
-            archived_at=now,
-            exact=replace(archive.exact, objects=(), raw_bytes=0),
-            readable=replace(archive.readable, objects=(), raw_bytes=0),
-        )
-        table = replace(archive.table, schema=_SCHEMA, name=name, copy_schema=_SCHEMA, copy_name=name)
-        subject = Subject(0, _SCHEMA, name, "", "", "")
-        with _snapshot(dsn, subject) as (holder, snapshot):
-            draft = _stored(bucket, draft, dsn, table, holder, snapshot)
-    draft = replace(draft, seconds=time.monotonic() - started)
-    write_draft(bucket, draft)
-    return draft

@@ -1,6 +1,7 @@
 """What the bucket says about archived partitions.
 
-    <prefix>/<database>/partitions/<schema>.<parent>/<name>-<archive id>/exact.zst  readable.csv.gz  manifest.json
+    <prefix>/<database>/partitions/<schema>.<parent>/<name>-<archive id>/exact.zst  readable.csv.gz
+                                                                             manifest.json
 
 An archive exists when its manifest exists: it is written last, when both formats were read back and compared. Until
 then its record lies beside them as draft.json.

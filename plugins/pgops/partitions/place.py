@@ -143,17 +143,21 @@ def find(connection: Connection, oid: int) -> Found | None:
 
 
 @contextmanager
-def alone(place: Place, oid: int) -> Iterator[None]:
-    """Nobody else is at work on this table: an advisory lock, which ends with the process that dies.
+def alone(place: Place, what: str) -> Iterator[None]:
+    """Nobody else is at work on this: an advisory lock, which ends with the process that dies.
+
+    Args:
+        place: where.
+        what: "table 16385", or "archive ...".
 
     Raises:
         Refused: somebody is.
     """
     with session(place) as connection, connection.cursor() as cursor:
-        cursor.execute(sql_text("partitions/retire/take_lock.sql"), {"oid": oid})
+        cursor.execute(sql_text("partitions/retire/take_lock.sql"), {"what": what})
         if cursor.fetchone() != (True,):
             raise Refused(
-                f"Another run is at work on the table with oid {oid}",
+                f"Another run is at work on {what}",
                 where=place.source.where,
                 remedy="Wait for it; it shows in pg_stat_activity as pgops.partitions",
                 retry=True,

@@ -131,7 +131,10 @@ def restore_attached(place: Place, archive: Archive, until: datetime) -> Restore
     """
     _refuse_past(until)
     started = time.monotonic()
-    with alone(place, _lock_number(archive)), session(place, place.policies.parent_budget_seconds) as connection:
+    with (
+        alone(place, f"archive {archive.archive_id}"),
+        session(place, place.policies.parent_budget_seconds) as connection,
+    ):
         parent = _parent(connection, archive)
         _refuse_taken(connection, archive.schema, archive.name)
         _refuse_other_columns(connection, archive, parent["oid"])
@@ -161,6 +164,7 @@ def restore_attached(place: Place, archive: Archive, until: datetime) -> Restore
             cursor.execute(
                 _query("attach", parent=parent_table, table=named, lower=_composed(lower), upper=_composed(upper))
             )
+            _rename_indexes(cursor, archive, oid, staging)
             if check is not None:
                 cursor.execute(_query("drop_check", table=named, constraint=check))
             _comment(cursor, named, marker)
@@ -181,7 +185,10 @@ def restore_beside(place: Place, archive: Archive, until: datetime) -> RestoredP
     _refuse_past(until)
     started = time.monotonic()
     name = f"{archive.name.encode()[:54].decode(errors='ignore')}_restored"
-    with alone(place, _lock_number(archive)), session(place, place.policies.parent_budget_seconds) as connection:
+    with (
+        alone(place, f"archive {archive.archive_id}"),
+        session(place, place.policies.parent_budget_seconds) as connection,
+    ):
         _create_schema(connection)
         _refuse_taken(connection, SCHEMA, name)
         check_types(connection, archive, [column.type for column in archive.data_columns])
@@ -284,6 +291,14 @@ def _refuse_other_columns(connection: Connection, archive: Archive, parent_oid: 
         )
 
 
+def _rename_indexes(cursor: Any, archive: Archive, oid: int, staging: str) -> None:
+    names = {"oid": oid, "staging": staging, "name": archive.name}
+    cursor.execute(sql_text("partitions/restore/indexes.sql"), names)
+    for had, wanted in cursor.fetchall():
+        index = sql.Identifier(archive.schema, had)
+        cursor.execute(_query("rename_index", index=index, new_name=sql.Identifier(wanted)))
+
+
 def _create_schema(connection: Connection) -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql_text("partitions/restore/schema_exists.sql"), {"schema": SCHEMA})
@@ -294,10 +309,6 @@ def _create_schema(connection: Connection) -> None:
 def _staging(archive: Archive) -> str:
     """One name for one archive, so that the next try finds what a dead one left."""
     return f"loading_{hashlib.sha256(f'{archive.parent}/{archive.archive_id}'.encode()).hexdigest()[:20]}"
-
-
-def _lock_number(archive: Archive) -> int:
-    return -int(hashlib.sha256(archive.archive_id.encode()).hexdigest()[:12], 16)
 
 
 def _load(place: Place, connection: Connection, archive: Archive, staging: str) -> str:

@@ -19,7 +19,7 @@ from pgops.catalog import NotProven
 from pgops.errors import PgOpsError, Refused
 from pgops.fleet.partitions import PartitionPolicy
 from pgops.include import query, sql_text
-from pgops.ledger.partitions import PartitionState, State, partition_state, partition_states, record_partition_state
+from pgops.ledger.partitions import PartitionState, State, partition_state, record_partition_state
 from pgops.partitions.archive import Subject, archive, columns_of, fingerprint_like, verify
 from pgops.partitions.finalize import finalize
 from pgops.partitions.locks import with_ladder
@@ -32,6 +32,7 @@ from pgops.partitions.manifest import (
     remove_folder,
 )
 from pgops.partitions.place import RESTORED, RETIRING, Found, Marker, Place, alone, find, session
+from pgops.partitions.unfinished import parent_of, subject_of
 
 log = logging.getLogger(__name__)
 
@@ -60,37 +61,8 @@ class Advanced:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Unfinished:
-    """A table on its way, no longer visible through its parent: hand its oid to `advance`."""
-
-    oid: int
-    schema: str
-    name: str
-    parent: str
-
-
 class _Changed(PgOpsError):
     """The table is not what its archive holds."""
-
-
-def unfinished(place: Place) -> tuple[Unfinished, ...]:
-    """What earlier runs began: tables that are being detached or are detached, and wait for the next step."""
-    with session(place) as connection:
-        with connection.cursor() as cursor:
-            cursor.execute(sql_text("partitions/retire/marked.sql"))
-            oids = {oid for (oid,) in cursor.fetchall()}
-        rows = {row.oid: row for row in partition_states(place.ledger, place.database)}
-        oids |= {oid for oid, row in rows.items() if row.state not in ("attached", "dropped")}
-        result = []
-        for oid in sorted(oids):
-            found, row = find(connection, oid), rows.get(oid)
-            if found is None:
-                assert row is not None
-                result.append(Unfinished(oid, row.schema, row.name, row.parent))
-            elif not found.attached and (subject := _subject(found, row)) is not None:
-                result.append(Unfinished(oid, found.schema, found.name, _parent(subject)))
-    return tuple(result)
 
 
 def advance(place: Place, oid: int, policy: PartitionPolicy, now: datetime | None = None) -> Advanced:
@@ -107,12 +79,12 @@ def advance(place: Place, oid: int, policy: PartitionPolicy, now: datetime | Non
         NotProven: its archive is damaged; it is not dropped.
         PgOpsError: what else stood in the way. The next call goes on from there.
     """
-    with alone(place, oid), session(place, place.policies.parent_budget_seconds) as connection:
+    with alone(place, f"table {oid}"), session(place, place.policies.parent_budget_seconds) as connection:
         row = partition_state(place.ledger, place.database, oid)
         found = find(connection, oid)
         if found is None:
             return _gone(place, oid, row)
-        subject = _subject(found, row)
+        subject = subject_of(found, row)
         if subject is None:
             raise Refused(
                 f"{found.title} is no partition, and nothing says that it was one",
@@ -142,26 +114,6 @@ def _why_kept(found: Found, policy: PartitionPolicy, now: datetime) -> str | Non
 
 def _hold(policy: PartitionPolicy) -> str | None:
     return f"legal hold: {policy.legal_hold}" if policy.legal_hold else None
-
-
-def _subject(found: Found, row: PartitionState | None) -> Subject | None:
-    """Whose partition it is or was: the catalog says it, else the marker, else the ledger."""
-    marker = found.marker
-    own = (found.oid, found.schema, found.name)
-    comment = marker.comment if marker else found.comment
-    if found.parent_schema is not None and found.parent_name is not None:
-        known = found.range or (marker.range if marker else "")
-        return Subject(*own, found.parent_schema, found.parent_name, known, comment)
-    if marker is not None and marker.kind in (RETIRING, RESTORED):
-        return Subject(*own, marker.parent_schema, marker.parent_name, marker.range, comment)
-    if row is not None and (row.schema, row.name) == (found.schema, found.name) and "parent" in row.facts:
-        schema, name = row.facts["parent"]
-        return Subject(*own, schema, name, row.range, comment)
-    return None
-
-
-def _parent(subject: Subject) -> str:
-    return f"{subject.parent_schema}.{subject.parent_name}"
 
 
 def _gone(place: Place, oid: int, row: PartitionState | None) -> Advanced:
@@ -230,7 +182,7 @@ class _Path:
             oid=subject.oid,
             schema=subject.schema,
             name=subject.name,
-            parent=_parent(subject),
+            parent=parent_of(subject),
             range=subject.range,
             state=state,
             archive=archive or (self.row.archive if self.row else None),
@@ -255,7 +207,7 @@ class _Path:
             oid=subject.oid,
             schema=subject.schema,
             name=subject.name,
-            parent=_parent(subject),
+            parent=parent_of(subject),
             range=subject.range,
             state=state,
             archive=archive.folder(self.place.bucket) if archive else None,

@@ -1,6 +1,6 @@
 -- Purpose: a table's columns with the type that holds their values on any server: the type below a domain, text for an
---          enum (its binary form is its label) and for whatever PostgreSQL does not bring itself. Types whose binary form names
---          oids (reg..., row types) or depends on more than the value (xml) go as text.
+--          enum (its binary form is its label) and for whatever PostgreSQL does not bring itself. Types whose binary
+--          form names oids (reg..., row types) or depends on more than the value (xml) go as text.
 -- Privileges: none beyond the catalogs.
 WITH RECURSIVE below AS (
     SELECT attnum, atttypid AS type, atttypmod AS modifier
@@ -17,7 +17,8 @@ WITH RECURSIVE below AS (
            AND t.typsend <> 0 AND t.typreceive <> 0 AND e.typsend <> 0 AND e.typreceive <> 0 AS builtin
       FROM below b
       JOIN pg_catalog.pg_type t ON t.oid = b.type
-      JOIN pg_catalog.pg_type e ON e.oid = CASE WHEN t.typelem <> 0 AND t.typcategory = 'A' THEN t.typelem ELSE t.oid END
+      JOIN pg_catalog.pg_type e
+        ON e.oid = CASE WHEN t.typelem <> 0 AND t.typcategory = 'A' THEN t.typelem ELSE t.oid END
      WHERE t.typtype <> 'd'
 )
 SELECT a.attname AS name,

@@ -1,2 +1,2 @@
 -- Purpose: keep two runs from retiring the same table. Never waited for: DETACH CONCURRENTLY waits for whoever waits.
-SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('pgops.partitions ' || %(oid)s::text, 0))
+SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('pgops.partitions ' || %(what)s::text, 0))
