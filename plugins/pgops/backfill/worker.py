@@ -30,6 +30,7 @@ from pgops.backfill import job as jobs
 from pgops.backfill.check import APPLICATION, ask, part_of, run, session
 from pgops.backfill.job import Job, RangeState, State, as_json
 from pgops.backfill.pace import Go, Pace, Stop, Unthrottled
+from pgops.backfill.stall import Stall, StallWatch
 from pgops.backfill.statements import Position, Statements
 from pgops.backfill.steering import Steering
 from pgops.errors import LostOwnership, PgOpsError, Refused
@@ -65,6 +66,7 @@ class Options:
         vacuum_least_rows: rows changed between two looks at that.
         most_passes: sweeps after which rows that keep coming are an error.
         progress_every: seconds between calls of on_progress.
+        stall_after: seconds without a batch of any worker after which on_stall is called.
     """
 
     target_ms: float = 40
@@ -80,6 +82,7 @@ class Options:
     vacuum_least_rows: int = 100_000
     most_passes: int = 10
     progress_every: float = 5
+    stall_after: float = 600
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,7 @@ def work(
     options: Options = Options(),
     stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[State], None] = lambda state: None,
+    on_stall: Callable[[Stall], None] = lambda stall: None,
     application_name: str = APPLICATION,
 ) -> Worked:
     """Work on a job until it is finished, or until it may not go on.
@@ -170,12 +174,13 @@ def work(
         pace: may slow or stop the work.
         stop: asked several times a second; after a True the work ends with its last checkpoint.
         on_progress: called every few seconds.
+        on_stall: called once when the job stands still for long, and once when it goes on, by one of its workers.
 
     Raises:
         BadRow: a row cannot be changed, and the policy says stop.
         PgOpsError: the table is gone, rows stay locked, rows keep coming, or the server stays away.
     """
-    worker = _Worker(dsn, job, ranges, pace or Unthrottled(), options, stop, on_progress, application_name)
+    worker = _Worker(dsn, job, ranges, pace or Unthrottled(), options, stop, on_progress, on_stall, application_name)
     try:
         return worker.work()
     except (Refused, LostOwnership):
@@ -195,6 +200,7 @@ class _Worker:
         options: Options,
         stop: Callable[[], bool],
         on_progress: Callable[[State], None],
+        on_stall: Callable[[Stall], None],
         application_name: str,
     ) -> None:
         self.dsn, self.id, self.only, self.pace, self.options = dsn, job, ranges, pace, options
@@ -206,6 +212,8 @@ class _Worker:
         self.connection: Connection
         self.desired, self.speed = "run", 1.0
         self.wal = 0
+        self.watch = StallWatch(job, options.stall_after, dsn.where, on_stall)
+        self.stalled = False
 
     # --- sessions ---
 
@@ -436,7 +444,7 @@ class _Worker:
                 where=self.dsn.where,
                 remedy="Look into pgops.backfill_ranges who works on it",
             )
-        self.desired, self.speed = said[0]["desired"], said[0]["speed"]
+        self.desired, self.speed, self.stalled = said[0]["desired"], said[0]["speed"], said[0]["stalled"]
         written, self.wal = max(0, said[0]["wal"] - self.wal) if self.wal else 0, said[0]["wal"]
         return said[0]["batches"], written
 
@@ -449,6 +457,7 @@ class _Worker:
         self.count.since_vacuum += rows
         if rows or (walk.pass_ == 0 and walk.state.kind != "rest"):
             self.progressed = time.monotonic()
+        self.watch.moved(self.connection, self.stalled)
 
     # --- the closing sweep ---
 
@@ -678,6 +687,7 @@ class _Worker:
             self.count.waited += slept
             self.count.reason = reason
             self.desired, self.speed = said[0]["desired"], said[0]["speed"]
+            self.watch.held_up(self.connection, reason)
             self._report()
             if self.desired == "cancel":
                 return
