@@ -14,6 +14,8 @@ from pgops.fleet.models import (
     Server,
     Settings,
 )
+from pgops.fleet.partitions import PartitionPolicies, PartitionPolicy
+from pgops.fleet.privacy import PrivacyPolicy, SubjectTable
 from pgops.fleet.problems import FleetProblem
 
 __all__ = [
@@ -30,9 +32,13 @@ __all__ = [
     "LocalCopy",
     "LockBudget",
     "MigrationPolicy",
+    "PartitionPolicies",
+    "PartitionPolicy",
+    "PrivacyPolicy",
     "Retention",
     "Server",
     "Settings",
+    "SubjectTable",
     "Watch",
     "fleet_file",
     "load_fleet",

@@ -14,6 +14,8 @@ from pgops.errors import Refused
 from pgops.fleet.backfills import BackfillPolicy
 from pgops.fleet.base import Canary, ConnectionId, Name, Policy
 from pgops.fleet.migrations import MigrationPolicy
+from pgops.fleet.partitions import PartitionPolicies
+from pgops.fleet.privacy import PrivacyPolicy
 from pgops.fleet.problems import FleetProblem
 
 SCHEDULED = ("nightly_backup", "backup_watch")
@@ -106,6 +108,8 @@ class Database(Policy):
     drill: DrillPolicy | None = None
     migrations: MigrationPolicy | None = None
     backfill: BackfillPolicy | None = None
+    partitions: PartitionPolicies | None = None
+    privacy: PrivacyPolicy | None = None
 
     @model_validator(mode="after")
     def _standby(self) -> Database:

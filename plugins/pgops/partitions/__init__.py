@@ -1,0 +1,1 @@
+"""Partitions: made before they are needed, retired with proof, and brought back."""

@@ -1,0 +1,1 @@
+"""One person's data: found, exported, erased, and proven to be gone."""
