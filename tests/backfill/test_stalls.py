@@ -13,6 +13,7 @@ from tests.backfill.backfills import FAST, begun, execute, one, users
 from tests.servers import eventually
 
 SMALL = replace(FAST, first_batch=100, most_batch=200, stall_after=0.4)
+HEARTBEAT = "SELECT heartbeat FROM pgops.backfill_ranges"
 
 
 class Gate(backfill.Unthrottled):
@@ -64,10 +65,9 @@ def test_a_stall_that_was_told_is_not_told_again_by_the_next_try_and_its_end_is(
         kwargs = {"options": SMALL, "on_stall": told.append, "stop": over.is_set}
         thread = threading.Thread(target=backfill.work, args=(each_database, job.id), kwargs=kwargs)
         thread.start()
-        beats = "SELECT heartbeat FROM pgops.backfill_ranges"
-        first = one(each_database, beats)
+        first = one(each_database, HEARTBEAT)
         assert eventually(lambda: told)
-        assert eventually(lambda first=first: one(each_database, beats) != first)
+        assert eventually(lambda first=first: one(each_database, HEARTBEAT) != first)
         over.set()
         thread.join()
     assert [stall.reason for stall in told] == ["paused by the operator"]
@@ -107,5 +107,3 @@ def test_tables_of_the_release_before_get_what_is_new(each_database: Dsn) -> Non
     execute(each_database, "ALTER TABLE pgops.backfill_jobs DROP COLUMN stalled_since")
     assert begun(each_database).id == job.id
     assert backfill.work(each_database, job.id, options=SMALL).outcome == "done"
-
-

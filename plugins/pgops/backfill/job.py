@@ -104,6 +104,7 @@ class State:
         rate: rows changed a second over the newest batches, sleeps included; None before the first.
         eta_p50, eta_p90: seconds, sleeps included; None when nobody can know.
         waiting: why ranges stand still at the moment.
+        batch_p50_ms, batch_max_ms: of the newest batches; None before the first and after the last.
     """
 
     job: Job
@@ -117,6 +118,8 @@ class State:
     eta_p50: float | None
     eta_p90: float | None
     waiting: tuple[str, ...]
+    batch_p50_ms: float | None = None
+    batch_max_ms: float | None = None
 
     def line(self) -> str:
         """For a log."""
@@ -229,6 +232,7 @@ def read_state(connection: Connection, job: int, where: str) -> State:
     walking = [one for one in ranges if not one.done and one.pass_ == 0 and one.kind != "rest"]
     newest = {n: some for n, some in batches.items() if n in {one.n for one in walking if one.alive}}
     low, high = eta(walking, newest)
+    took = sorted(batch.ms for some in newest.values() for batch in some)
     return State(
         job=found,
         ranges=ranges,
@@ -241,6 +245,8 @@ def read_state(connection: Connection, job: int, where: str) -> State:
         eta_p50=low,
         eta_p90=high,
         waiting=tuple(sorted({one.waiting for one in ranges if one.waiting and not one.done})),
+        batch_p50_ms=statistics.median(took) if took else None,
+        batch_max_ms=took[-1] if took else None,
     )
 
 

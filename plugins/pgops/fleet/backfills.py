@@ -52,7 +52,7 @@ class BackfillPolicy(Policy):
     min_rows_per_second: slowed down by latency and its kind, it is still as fast as this, so that it ends some day.
         What does harm (lag, blocked sessions, blackouts) makes it wait in any case.
     max_sleep_ratio: the longest sleep after a batch, as a multiple of the time that the batch took.
-    stall_alert_minutes: a backfill that is held up for longer, by whatever or whomever, says so in Slack, once; and once
+    stall_alert_minutes: a backfill that is held up for longer, by whatever or whomever, says so in Slack once, and once
         more when it goes on.
     max_blind_seconds: a signal that nobody could read for so long stops the backfill; until then no batch runs.
     """
