@@ -51,6 +51,41 @@ def test_every_row_is_done_and_slack_hears_of_it(pending):
     assert "backfill of" in shown(start) and "begins" in shown(start) and "is done" in shown(end)
 
 
+YAML = """
+table: public.orders
+set:
+  status: "'paid'"
+where: status = 'pending'
+key: [id]
+"""
+
+
+def test_a_specification_in_yaml_does_the_same(pending):
+    before = count(pending)
+    run = pending.run("batched_backfill", database="app", spec=YAML, dry_run=False)
+    assert run.state == "success", run.states
+    assert run.xcom("finish")["rows"] == before and count(pending) == 0
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"spec": YAML, "where": "id = 1"}, "given twice: as spec, and as where"),
+        ({"spec": YAML + "database: billing"}, "It is for 'billing', and 'app' was chosen"),
+        ({"spec": "table: ["}, "It is not YAML"),
+        ({"spec": "a word"}, "It is not a mapping"),
+        ({"spec": YAML + "drop: users"}, "Unknown key 'drop'"),
+        ({}, "'table' is missing"),
+        ({"table": "orders", "where": "id = 1"}, "It sets no column"),
+    ],
+)
+def test_a_specification_that_is_none_or_is_given_twice_is_refused(pending, params, words):
+    run = pending.run("batched_backfill", database="app", **params, dry_run=False)
+    assert run.state == "failed" and words in run.xcom("plan", "problem")["error"]
+    assert count(pending) > 0
+    pending.messages()
+
+
 def test_a_specification_that_cannot_be_is_refused_before_anything_is_touched(pending):
     run = pending.run("batched_backfill", **{**SPEC, "set": "status = 'paid'; DROP TABLE users"}, dry_run=False)
     assert run.state == "failed" and run.states["plan"] == "failed"

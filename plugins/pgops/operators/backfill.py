@@ -12,7 +12,7 @@ from airflow.sdk import TriggerRule
 from airflow.sdk.exceptions import AirflowSkipException
 
 from pgops import units
-from pgops.errors import PgOpsError
+from pgops.errors import PgOpsError, Refused
 from pgops.fleet import Database, Fleet, Settings
 from pgops.operators import resources
 from pgops.operators.backfill_news import LedgerCopy, tell, tell_stall
@@ -35,12 +35,20 @@ def _target(database: Database) -> Dsn:
 
 
 def _checked(database: Database, params: Mapping[str, Any]) -> CheckedSpec:
-    """The specification of the form, checked on the server."""
+    """The specification of the form's fields or of its YAML, checked on the server."""
     from pgops.backfill.check import check
-    from pgops.backfill.spec import read
+    from pgops.backfill.spec import read, read_yaml
 
-    content = {"database": database.name, **{name: params[name] for name in _FORM if params.get(name)}}
-    return check(_target(database), read(content, "the params"))
+    fields = {name: params[name] for name in _FORM if params.get(name)}
+    if not params.get("spec"):
+        return check(_target(database), read({"database": database.name, **fields}, "the params"))
+    if fields:
+        raise Refused(
+            f"The specification is given twice: as spec, and as {', '.join(fields)}",
+            where="the params",
+            remedy="Leave the one or the other empty",
+        )
+    return check(_target(database), read_yaml(params["spec"], "the params, spec", database.name))
 
 
 def _plan(database: Database, params: Mapping[str, Any]) -> tuple[CheckedSpec, Plan]:
@@ -258,7 +266,6 @@ class ControlBackfillOperator(PgOpsOperator):
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return how far the job is."""
         from pgops.backfill import job as jobs
-        from pgops.errors import Refused
 
         target, params = _target(database), context["params"]
         known = jobs.jobs(target)
