@@ -8,11 +8,12 @@ from dataclasses import replace
 
 from pgops import backfill
 from pgops.backfill.job import control
+from pgops.backfill.plan import SMALLEST_RANGE
 from pgops.postgres import Dsn
 from tests.backfill.backfills import FAST, begun, execute, one, users
 from tests.servers import eventually
 
-SMALL = replace(FAST, first_batch=100, most_batch=200, stall_after=0.4)
+SMALL = replace(FAST, first_batch=100, most_batch=2_000, stall_after=0.4)
 HEARTBEAT = "SELECT heartbeat FROM pgops.backfill_ranges"
 
 
@@ -29,7 +30,7 @@ class Gate(backfill.Unthrottled):
 
 
 def test_of_two_workers_one_says_that_it_stands_still_and_one_that_it_goes_on(each_database: Dsn) -> None:
-    users(each_database)
+    users(each_database, 2 * SMALLEST_RANGE)
     job = begun(each_database, workers=2)
     gate, told = Gate(), list[backfill.Stall]()
     options = {"options": SMALL, "on_stall": told.append}
@@ -41,6 +42,8 @@ def test_of_two_workers_one_says_that_it_stands_still_and_one_that_it_goes_on(ea
         worker.start()
     try:
         assert eventually(lambda: told)
+        owners = "SELECT count(*) FROM pgops.backfill_ranges WHERE waiting <> ''"
+        assert eventually(lambda: one(each_database, owners) == 2), "both stand still"
         since = "SELECT extract(epoch FROM clock_timestamp() - stalled_since) FROM pgops.backfill_jobs"
         assert eventually(lambda: one(each_database, since) > 3 * SMALL.stall_after)
         assert len(told) == 1, "both have looked several times"
@@ -76,25 +79,28 @@ def test_a_stall_that_was_told_is_not_told_again_by_the_next_try_and_its_end_is(
     assert [stall.over for stall in told] == [False, True]
 
 
-def test_nothing_stands_still_while_another_worker_goes_on(each_database: Dsn) -> None:
-    users(each_database)
-    job = begun(each_database, workers=2)
-    execute(each_database, "UPDATE pgops.backfill_jobs SET stalled_since = NULL")
+def test_nothing_stands_still_while_another_worker_goes_on(database: Dsn) -> None:
+    users(database, 2 * SMALLEST_RANGE)
+    job = begun(database, workers=2)
     told: list[backfill.Stall] = []
+    seen: list[int] = []
     over = threading.Event()
     shut = Gate()
     shut.batches = 1
-    kwargs = {"options": replace(SMALL, stall_after=1.0), "on_stall": told.append, "stop": over.is_set}
-    held = threading.Thread(target=backfill.work, args=(each_database, job.id, [0], shut), kwargs=kwargs)
+    kwargs = {"options": replace(SMALL, stall_after=3.0), "on_stall": told.append, "stop": over.is_set}
+    held = threading.Thread(target=backfill.work, args=(database, job.id, [0], shut), kwargs=kwargs)
     held.start()
 
     class Slowly(backfill.Unthrottled):
+        """Twenty batches in more than five seconds."""
+
         def after_batch(self, rows: int, ms: float, wal_bytes: int) -> float:
+            seen.append(len(told))
             return 0.25
 
     try:
-        backfill.work(each_database, job.id, [1], Slowly(), options=SMALL)
-        assert told == []
+        backfill.work(database, job.id, [1], Slowly(), options=replace(FAST, first_batch=250, most_batch=250))
+        assert len(seen) >= 20 and set(seen) == {0}
         assert eventually(lambda: told), "now it does"
     finally:
         over.set()

@@ -102,7 +102,8 @@ class State:
     Attributes:
         percent: of the rows to walk through, done before or not; 100 only when it is finished.
         rate: rows changed a second over the newest batches, sleeps included; None before the first.
-        eta_p50, eta_p90: seconds, sleeps included; None when nobody can know.
+        eta_p50, eta_p90: seconds of the walk, sleeps included; None when nobody can know. What follows it, a closing
+            sweep, is not in it.
         waiting: why ranges stand still at the moment.
         batch_p50_ms, batch_max_ms: of the newest batches; None before the first and after the last.
     """
@@ -121,6 +122,12 @@ class State:
     batch_p50_ms: float | None = None
     batch_max_ms: float | None = None
 
+    @property
+    def sweeping(self) -> bool:
+        """Whether the walk is over, and what came or was left behind meanwhile is being looked for."""
+        left = [one for one in self.ranges if not one.done]
+        return bool(left) and all(one.pass_ or one.kind == "rest" for one in left)
+
     def line(self) -> str:
         """For a log."""
         text = f"{self.job.table}: {self.percent:.0f} %, {self.rows_done} rows"
@@ -128,6 +135,8 @@ class State:
             text += f" at {self.rate:.0f} rows/s"
         if self.eta_p50 is not None:
             text += f", ETA {units.duration(self.eta_p50)} (p90 {units.duration(self.eta_p90)})"
+        if self.sweeping:
+            text += ", closing sweep"
         if self.skipped:
             text += f", {self.skipped} skipped"
         return f"{text}, waits: {'; '.join(self.waiting)}" if self.waiting else text

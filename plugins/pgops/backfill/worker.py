@@ -34,6 +34,7 @@ from pgops.backfill.stall import Stall, StallWatch
 from pgops.backfill.statements import Position, Statements
 from pgops.backfill.steering import Steering
 from pgops.errors import LostOwnership, PgOpsError, Refused
+from pgops.include import sql_text
 from pgops.postgres import DatabaseError, Dsn, Limits
 
 log = logging.getLogger(__name__)
@@ -248,13 +249,20 @@ class _Worker:
         try:
             if self.job.status == "cancelled":
                 raise _Ended("cancelled")
-            while (walk := self._claim()) is not None:
-                self._walk(walk)
-                ask(self.connection, "work/release.sql", job=self.id, n=walk.n)
-            if self.job.status == "done" or ask(self.connection, "job/finish.sql", id=self.id):
-                return "done", ""
-            ranges = jobs.read_ranges(self.connection, self.id)
-            return ("done" if all(one.done for one in ranges) else "idle"), ""
+            while True:
+                while (walk := self._claim()) is not None:
+                    self._walk(walk)
+                    ask(self.connection, "work/release.sql", job=self.id, n=walk.n)
+                if self.job.status == "done":
+                    return "done", ""
+                ranges = jobs.read_ranges(self.connection, self.id)
+                if not all(one.done for one in ranges):
+                    return "idle", ""
+                if self._nothing_moved(ranges):
+                    break
+                self.only = None
+            ask(self.connection, "job/finish.sql", id=self.id)
+            return "done", ""
         except _Ended as ended:
             return ended.outcome, ended.reason
 
@@ -474,6 +482,40 @@ class _Worker:
         self._mine(ask(self.connection, "work/range_done.sql", job=self.id, n=walk.n, **{"pass_": walk.pass_}), walk)
         return True
 
+    def _nothing_moved(self, ranges: Sequence[RangeState]) -> bool:
+        """The closing look, over all ranges at one instant. A row whose key is changed, or that goes to another
+        partition, may come to a range that was done before, and not yet be done itself.
+        """
+        keyed = [one for one in ranges if one.kind == "keys"]
+        if len(keyed) < 2:  # a range has already looked at all of itself at once
+            return True
+        try:
+            with self._transaction():
+                run(self.connection, sql_text("backfill/work/one_snapshot.sql"))
+                self._allow(self.options.proof_timeout)
+                found = [part for part in sorted({one.part for one in keyed}) if self._part_left(part)]
+        except psycopg2.errors.QueryCanceled:
+            if self.stop():
+                raise _Ended("stopped") from None
+            log.warning("No time for a look whether rows have moved between the ranges of backfill %s", self.id)
+            return True
+        for part in found:
+            log.info("Rows of %s have moved into ranges that were done: they are looked through once more", part)
+            ask(self.connection, "work/reopen.sql", job=self.id, part=part)
+        return not found
+
+    def _part_left(self, oid: int) -> bool:
+        part = part_of(self.connection, oid, self.job.keys[oid])
+        if part is None:  # dropped, with all that was to do in it
+            return False
+        statements = Statements(part, self.job.spec, self.id)
+        return bool(run(self.connection, statements.probe(statements.between(None, self.job.max_key[oid]))).fetchone())
+
+    def _allow(self, seconds: float) -> None:
+        """How long a statement of this transaction may take."""
+        limit = sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(int(seconds * 1000)))
+        run(self.connection, limit)
+
     def _left(self, walk: _Walk, seconds: float | None = None) -> str:
         """A row that is still to do; "unknown" if that took too long to find out; empty if there is none."""
         rows = walk.statements.between(walk.state.lo, walk.state.hi)
@@ -482,8 +524,7 @@ class _Worker:
         try:
             with self._transaction():
                 if seconds is not None:
-                    limit = sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(int(seconds * 1000)))
-                    run(self.connection, limit)
+                    self._allow(seconds)
                 found = run(self.connection, walk.statements.probe(rows)).fetchone()
         except psycopg2.errors.QueryCanceled:
             if self.stop():
