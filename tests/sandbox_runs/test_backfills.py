@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -166,3 +167,20 @@ def test_a_column_is_added_under_load_without_an_error_or_a_stall_longer_than_st
     assert app(site, f"{column} and attname = 'phone_number'") == [(True, "character varying(20)")]
     index = "select indisvalid from pg_index where indexrelid = to_regclass('users_phone_number_idx')"
     assert app(site, index) == [(True,)]
+
+
+def test_a_run_with_a_load_prints_what_requests_waited_for_and_ends_with_its_line(site, loaded):
+    done = site.dev("run", "batched_backfill", "--load", "--conf", json.dumps({**SPEC, "dry_run": False}))
+    assert done.returncode == 0, done.stdout + done.stderr
+    *lines, last = done.stdout.splitlines()
+    assert json.loads(last)["result"]["rows"] == ROWS
+    table = lines[lines.index("--- pgbench beside it") + 1 :]
+    assert [line.split("  ")[0] for line in table[1:6]] == [
+        *("reads before the run", "reads beside the run", "writes before the run", "writes beside the run"),
+        "errors: none",
+    ]
+    ((status, percent),) = site.ledger(
+        "select status, percent from pgops.backfills where table_name = 'public.loaded'"
+        " order by created_at desc limit 1"
+    )
+    assert (status, percent) == ("done", 100.0)
