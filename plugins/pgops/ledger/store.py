@@ -17,7 +17,7 @@ from pgops.postgres import Dsn, Limits, connect
 
 log = logging.getLogger(__name__)
 _current: set[str] = set()
-NEWEST = "0003"  # the version of the schema that this code was written for
+NEWEST = "0004"  # the version of the schema that this code was written for
 
 
 class Ledger:
@@ -85,6 +85,10 @@ class Ledger:
     def record_run(self, dag_id: str, run_id: str, database: str, state: str, detail: Mapping[str, Any]) -> None:
         """Record what a run came to for one database."""
         self.rows("record_run", dag_id=dag_id, run_id=run_id, database=database, state=state, detail=json.dumps(detail))
+
+    def record_backfill(self, facts: Mapping[str, Any]) -> None:
+        """Record how far a backfill is; there is one row for each."""
+        self.rows("record_backfill", **facts)
 
     def claim_alert(self, key: str) -> bool:
         """Whether this is the first time that anybody asks for this alert."""
