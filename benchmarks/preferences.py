@@ -19,8 +19,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sandbox.load import Request, latency, parsed
-
 from benchmarks.rig.ground import Ground, ground
 from benchmarks.rig.measure import wait_until_idle
 from benchmarks.rig.pgbouncer import need_open_files, pgbouncer
@@ -30,6 +28,7 @@ from pgops.partitions.create import create
 from pgops.partitions.plan import plan
 from pgops.postgres import Dsn
 from sandbox import sample
+from sandbox.load import Request, latency, parsed
 
 DATABASE = "app"
 V001 = Path(__file__).parents[1] / "include" / "migrations" / "app" / "V001__create_user_preferences.sql"

@@ -21,6 +21,7 @@ from psycopg2.extensions import connection as Connection
 from pgops import units
 from pgops.errors import PgOpsError
 from pgops.fleet.partitions import PartitionPolicies
+from pgops.include import sql_text
 from pgops.partitions.session import ask
 
 log = logging.getLogger(__name__)
@@ -201,7 +202,7 @@ def with_ladder(
     """Do something in a transaction of its own, with the patience of `Patience`.
 
     Args:
-        connection: in autocommit mode; a transaction that fails is rolled back as a whole.
+        connection: in autocommit mode, with "locks/look" prepared; a transaction that fails is rolled back as a whole.
         policies: of the fleet file.
         statement: one statement, or what is to be done with a cursor in that transaction; its result is returned.
         what: as log lines name it.

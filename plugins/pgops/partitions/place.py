@@ -15,6 +15,7 @@ from pgops.errors import Refused
 from pgops.fleet.partitions import PartitionPolicies
 from pgops.include import sql_text
 from pgops.ledger import Ledger
+from pgops.partitions.session import prepare
 from pgops.postgres import Dsn, Limits, connect
 from pgops.storage import Bucket
 
@@ -131,6 +132,7 @@ def session(place: Place, patience_seconds: float = 60) -> Iterator[Connection]:
     with connect(place.source, f"pgops.partitions {place.by}", limits, system_names=True) as connection:
         with connection.cursor() as cursor:
             cursor.execute(sql_text("fingerprint/settings.sql"))
+        prepare(connection, "locks/look")
         yield connection
 
 
