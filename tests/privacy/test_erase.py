@@ -45,7 +45,7 @@ def test_everything_of_one_person_goes_and_nothing_of_another(shop, policy, exec
     assert execute(shop, "SELECT id FROM comments") == [(5,)]
     assert gone.pop("newsletter") == gone.pop("unrelated") == []
     assert all("8" not in row.split(",")[0] for rows in (gone["history_1"], gone["history_2"]) for row in rows)
-    assert set(gone['"Odd ""schema"."ta ble"']) == {'(1,7,"{""a"": 1}")'}
+    assert set(gone['"Odd ""schema"."ta ble"']) == {'(1,7,"{""a"": 1}")', "(,7,{})"}
     assert execute(shop, "SELECT count(*) FROM orders WHERE last_item IS NULL") == [(0,)]
 
 
@@ -249,7 +249,7 @@ def test_row_security_that_hides_rows_is_an_error_and_no_proof(one_shop, policy,
 
 
 @pytest.mark.slow
-def test_a_million_rows_go_in_batches_with_flat_memory(database, policy, execute):
+def test_a_million_rows_go_in_batches(database, policy, execute):
     execute(
         database,
         "CREATE TABLE users (id bigint PRIMARY KEY); INSERT INTO users VALUES (7), (8);"

@@ -35,7 +35,7 @@ def test_every_row_is_there_as_json_and_as_csv(shop, bucket, policy, execute):
     made = exported(shop, bucket, policy())
     by_table = {one.table: one for one in made.tables}
     assert {name: one.rows for name, one in by_table.items() if one.rows} == {
-        "public.users": 1, "public.orders": 2, "public.items": 6, 'Odd "schema.ta ble': 1, "public.comments": 4,
+        "public.users": 1, "public.orders": 2, "public.items": 6, 'Odd "schema.ta ble': 2, "public.comments": 4,
         "public.events": 2, "public.history": 1, "public.history_1": 1,
     }  # fmt: skip
     for one in made.tables:
@@ -94,7 +94,7 @@ def test_without_its_manifest_there_is_no_export_and_a_second_try_makes_it(one_s
         with pytest.raises(KeyboardInterrupt):
             exported(one_shop, bucket, policy())
     assert find_export(bucket, "app", ID) is None
-    assert exported(one_shop, bucket, policy()).rows == 18
+    assert exported(one_shop, bucket, policy()).rows == 19
 
 
 def test_an_export_goes_when_its_time_is_over(one_shop, bucket, policy):
@@ -113,11 +113,11 @@ def test_a_big_export_does_not_stay_in_memory(database, bucket, policy, execute)
         database,
         "CREATE TABLE users (id bigint PRIMARY KEY); INSERT INTO users VALUES (7);"
         "CREATE TABLE prefs (user_id bigint REFERENCES users (id), what text);"
-        "INSERT INTO prefs SELECT 7, repeat('x', 1000) FROM generate_series(1, 200000)",
+        "INSERT INTO prefs SELECT 7, repeat('x', 1000) FROM generate_series(1, 100000)",
     )
     tracemalloc.start()
     made = exported(database, bucket, policy(tables=[]))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     size = sum(one.bytes for table in made.tables for one in (*table.json, *table.csv))
-    assert made.rows == 200_001 and size > 380 << 20 and peak < 120 << 20, f"{peak >> 20} MiB"
+    assert made.rows == 100_001 and size > 190 << 20 and peak < 90 << 20, f"{peak >> 20} MiB"

@@ -18,7 +18,7 @@ SELECT c.oid::bigint AS oid,
                             'full_type', pg_catalog.format_type(a.atttypid, a.atttypmod),
                             'not_null', a.attnotnull,
                             'unique', EXISTS (SELECT FROM pg_catalog.pg_index i
-                                               WHERE i.indrelid = c.oid AND i.indisunique AND i.indnkeyatts = 1
+                                               WHERE i.indrelid = c.oid AND i.indisunique AND i.indpred IS NULL AND i.indnkeyatts = 1
                                                  AND i.indkey[0] = a.attnum)) ORDER BY a.attnum)
                    FROM pg_catalog.pg_attribute a
                   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]') AS columns

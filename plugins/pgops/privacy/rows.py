@@ -79,23 +79,33 @@ def referencing(subject_map: SubjectMap, link: Link, source: sql.Composable, wan
 
 
 def _base(subject_map: SubjectMap, table: MappedTable) -> list[sql.Composed]:
-    ways = [
-        _within(link.columns, _values(subject_map, subject_map.table(link.parent), link.referenced))
-        for link in table.parents
-        if not _says_the_same(subject_map, table, link)
-    ]
+    ways = []
+    for link in table.parents:
+        column = _holds_the_key(subject_map, link)
+        if column is None:
+            parent = subject_map.table(link.parent)
+            ways.append(_within(link.columns, _values(subject_map, parent, link.referenced)))
+        elif column != table.column:
+            ways.append(_is_the_key(column, subject_map.key_type))
     if table.column:
-        # A subquery is evaluated once, and an index can still be used.
-        key = sql.SQL("(SELECT pg_catalog.current_setting('pgops.subject')::{})").format(sql.SQL(table.column_type))
-        ways.append(sql.SQL("{} = {}").format(columns_of([table.column]), key))
+        ways.append(_is_the_key(table.column, table.column_type))
     return ways
 
 
-def _says_the_same(subject_map: SubjectMap, table: MappedTable, link: Link) -> bool:
-    """The column that holds the key is also a foreign key to it."""
-    return (
-        link.parent == subject_map.subject and link.columns == (table.column,) and link.referenced == (subject_map.key,)
-    )
+def _holds_the_key(subject_map: SubjectMap, link: Link) -> str | None:
+    """The column of a foreign key that names the person by itself, also where the rest of the key is NULL."""
+    if link.parent != subject_map.subject or subject_map.key not in link.referenced:
+        return None
+    key = subject_map.subject_table.column_named(subject_map.key)
+    if key is None or not key.unique:
+        return None
+    return link.columns[link.referenced.index(subject_map.key)]
+
+
+def _is_the_key(column: str, type_name: str) -> sql.Composed:
+    """A subquery is evaluated once, and an index can still be used."""
+    key = sql.SQL("(SELECT pg_catalog.current_setting('pgops.subject')::{})").format(sql.SQL(type_name))
+    return sql.SQL("{} = {}").format(columns_of([column]), key)
 
 
 def _within(columns: Sequence[str], select: sql.Composable) -> sql.Composed:
