@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg2
@@ -238,14 +239,28 @@ def test_row_security_that_hides_rows_is_an_error_and_no_proof(one_shop, policy,
         'GRANT USAGE ON SCHEMA "Odd ""schema" TO pgops_hidden;'
         'GRANT SELECT ON ALL TABLES IN SCHEMA "Odd ""schema" TO pgops_hidden',
     )
-    from dataclasses import replace
-
     hidden = replace(one_shop, user="pgops_hidden", password="h-of-the-tests")
     try:
         with pytest.raises(PgOpsError, match="42501"):
             rows_of(hidden, policy())
     finally:
         execute(one_shop, "DROP OWNED BY pgops_hidden; DROP ROLE pgops_hidden")
+
+
+def test_a_partition_that_the_role_may_not_change_is_found_before_anything_is_touched(one_shop, policy, execute):
+    execute(
+        one_shop,
+        "DROP ROLE IF EXISTS pgops_eraser; CREATE ROLE pgops_eraser LOGIN PASSWORD 'e-of-the-tests';"
+        'GRANT USAGE ON SCHEMA "Odd ""schema" TO pgops_eraser;'
+        'GRANT ALL ON ALL TABLES IN SCHEMA public, "Odd ""schema" TO pgops_eraser; REVOKE ALL ON events_2 FROM pgops_eraser',
+    )
+    before = everything(execute, one_shop)
+    try:
+        with pytest.raises(PgOpsError, match="permission denied for table events_2"):
+            erased(replace(one_shop, user="pgops_eraser", password="e-of-the-tests"), policy())
+        assert everything(execute, one_shop) == before
+    finally:
+        execute(one_shop, "DROP OWNED BY pgops_eraser; DROP ROLE pgops_eraser")
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ SECTIONS = {
     "deployment-failed-or-was-rolled-back": "Deployment failed or was rolled back",
     "backfill-stopped": "Backfill stopped",
     "column-not-finished": "Column not finished",
+    "subject-request-not-finished": "Subject request not finished",
     "dead-man-ping-missing": "Dead-man ping missing",
     "slack-not-reachable": "Slack not reachable",
     "fleet-file-refused": "Fleet file refused",
@@ -48,6 +49,9 @@ _BY_STEP = {
     **dict.fromkeys(("static_gate", "golden_copy", "clone", "rehearse", "drop_clone"), "validation-did-not-run"),
     **dict.fromkeys(("plan", "begin", "work", "finish", "control"), "backfill-stopped"),
     **dict.fromkeys(("add_column", "backfill", "prove", "index", "analyze", "undo"), "column-not-finished"),
+    **dict.fromkeys(
+        ("find", "export", "approve_erasure", "tombstone", "erase", "prove_erasure"), "subject-request-not-finished"
+    ),
     **dict.fromkeys(
         ("validation", "backup", "downtime", "connections", "lag", "ownership", "approve", "check_again", "baseline"),
         "deployment-refused",

@@ -133,7 +133,8 @@ class _Erasure:
     def _check(self, cursor: Any) -> None:
         """Let the server parse, plan and permit every statement before the first one runs."""
         for step in self.steps:
-            for relation in step.table.relations:
+            # Partitions have privileges of their own.
+            for relation in {*step.table.relations, *self._left(cursor, step)}:
                 cursor.execute(query("privacy/explain.sql", statement=self._batch(step, relation)))
 
     def _finish(self, cursor: Any, step: _Step) -> None:
