@@ -252,7 +252,8 @@ def test_a_partition_that_the_role_may_not_change_is_found_before_anything_is_to
         one_shop,
         "DROP ROLE IF EXISTS pgops_eraser; CREATE ROLE pgops_eraser LOGIN PASSWORD 'e-of-the-tests';"
         'GRANT USAGE ON SCHEMA "Odd ""schema" TO pgops_eraser;'
-        'GRANT ALL ON ALL TABLES IN SCHEMA public, "Odd ""schema" TO pgops_eraser; REVOKE ALL ON events_2 FROM pgops_eraser',
+        'GRANT ALL ON ALL TABLES IN SCHEMA public, "Odd ""schema" TO pgops_eraser;'
+        "REVOKE ALL ON events_2 FROM pgops_eraser",
     )
     before = everything(execute, one_shop)
     try:
