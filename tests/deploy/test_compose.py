@@ -162,7 +162,7 @@ def test_every_connection_leads_to_a_service():
     for connection in settings.load(ROOT / "airflow_settings.yaml").connections:
         addresses = [(connection.host, connection.port)] if connection.host else []
         addresses += re.findall(r"http://([\w-]+):(\d+)", json.dumps(connection.extra))
-        assert addresses, connection.id
+        assert addresses or connection.type == "generic", connection.id  # one that is a secret alone leads nowhere
         for host, port in addresses:
             assert host in SERVICES, connection.id
             assert int(port) in published(host), f"{connection.id}: {host} listens on {published(host)}"
