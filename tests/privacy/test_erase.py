@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -171,7 +172,8 @@ def test_the_key_is_in_no_statement_that_the_server_shows(one_shop, policy, exec
     stop = threading.Event()
 
     def watch() -> None:
-        with psycopg2.connect(**one_shop.parameters() | {"password": one_shop.password}) as connection:
+        # Not in one transaction: there pg_stat_activity stands still.
+        with closing(psycopg2.connect(**one_shop.parameters() | {"password": one_shop.password})) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 while not stop.is_set():
