@@ -36,7 +36,7 @@ def test_the_file_names_what_the_workflows_use():
     loaded = settings.load(FILE)
     assert {c.id for c in loaded.connections} == {
         "pg_app", "pg_app_owner", "pg_billing", "pg_crm", "pg_app_standby", "pg_drill", "pgops_ledger", "aws_backups",
-        "slack_default",
+        "slack_default", "pgops_privacy",
     }  # fmt: skip
     assert {p.name: p.slots for p in loaded.pools} == {"pg_primary": 2, "pg_staging": 1}
 
@@ -185,10 +185,10 @@ def test_loading_twice_is_loading_once_and_updates_what_changed(metadata, tmp_pa
 
     first = metadata.load("--file", str(FILE))
     assert first.returncode == 0, first.stderr[-2000:]
-    assert "9 connections, 2 pools and 0 variables" in first.stdout
+    assert "10 connections, 2 pools and 0 variables" in first.stdout
     after_first = metadata.rows(CONNECTIONS)
     assert ("pg_app", "postgres", "primary", 5432, "app", "pgops_backup") in after_first
-    assert len(after_first) == 9
+    assert len(after_first) == 10
 
     changed = tmp_path / "settings.yaml"
     changed.write_text(
@@ -201,7 +201,7 @@ def test_loading_twice_is_loading_once_and_updates_what_changed(metadata, tmp_pa
     )
     assert second.returncode == 0, second.stderr[-2000:]
     after_second = metadata.rows(CONNECTIONS)
-    assert len(after_second) == 9
+    assert len(after_second) == 10
     assert ("pg_app", "postgres", "127.0.0.1", 21001, "app", "pgops_backup") in after_second
     pools = metadata.rows("SELECT pool, slots FROM slot_pool WHERE pool LIKE 'pg%' ORDER BY pool")
     assert pools == [("pg_primary", 3), ("pg_staging", 1)]

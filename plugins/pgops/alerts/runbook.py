@@ -29,6 +29,7 @@ SECTIONS = {
     "column-not-finished": "Column not finished",
     "partitions-not-ready": "Partitions not ready",
     "partition-not-restored": "Partition not restored",
+    "subject-request-not-finished": "Subject request not finished",
     "dead-man-ping-missing": "Dead-man ping missing",
     "slack-not-reachable": "Slack not reachable",
     "fleet-file-refused": "Fleet file refused",
@@ -53,6 +54,9 @@ _BY_STEP = {
     **dict.fromkeys(("add_column", "backfill", "prove", "index", "analyze", "undo"), "column-not-finished"),
     **dict.fromkeys(("plan_partitions", "create", "retire", "tidy", "check", "ledger"), "partitions-not-ready"),
     "restore_partitions": "partition-not-restored",
+    **dict.fromkeys(
+        ("find", "export", "approve_erasure", "tombstone", "erase", "prove_erasure"), "subject-request-not-finished"
+    ),
     **dict.fromkeys(
         ("validation", "backup", "downtime", "connections", "lag", "ownership", "approve", "check_again", "baseline"),
         "deployment-refused",

@@ -9,13 +9,13 @@ from pydantic import Field, field_validator, model_validator
 
 from pgops.fleet.base import ConnectionId, Policy
 
-_TABLE = re.compile(r"^[^.\s]+\.[^.\s]+$")
+_TABLE = re.compile(r"^[^.]+\.[^.]+$")
 
 
 class SubjectTable(Policy):
     """One table with data of a person, beyond what foreign keys say.
 
-    table: "schema.table".
+    table: "schema.table", or a pattern such as "public.events_*": detached partitions are tables of their own.
     column: that holds the subject's key; when empty the table is reached by its foreign keys.
     action: what an erasure does: "delete" the rows, "anonymise" them (`set`), or "keep" them, with a `reason`.
     set: column to the SQL value that takes its place, such as {"email": "'erased'"}; NULL where empty.
@@ -51,6 +51,7 @@ class PrivacyPolicy(Policy):
     key: its column by which a person is named in requests.
     secret_connection: Airflow connection whose password keys the hash of a subject's key, in tombstones and records.
     approvers: users as Airflow names them, who may approve an erasure; never the one who asked for it.
+    approval_minutes: without an answer by then an erasure is rejected.
     tables: what foreign keys do not say, and where deleting is not what shall happen.
     batch_rows: rows of one transaction of an erasure.
     export_days: how long an export stays in the bucket.
@@ -61,6 +62,7 @@ class PrivacyPolicy(Policy):
     key: str
     secret_connection: ConnectionId
     approvers: tuple[str, ...] = Field(min_length=1)
+    approval_minutes: float = Field(1440, gt=0, le=60 * 24 * 30)
     tables: tuple[SubjectTable, ...] = ()
     batch_rows: int = Field(5_000, ge=1, le=1_000_000)
     export_days: int = Field(30, ge=1, le=3650)

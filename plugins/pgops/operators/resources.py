@@ -6,13 +6,22 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pgops.errors import Refused
-from pgops.fleet import BackfillPolicy, Database, DeployPolicy, MigrationPolicy, PartitionPolicies, Settings
+from pgops.fleet import (
+    BackfillPolicy,
+    Database,
+    DeployPolicy,
+    MigrationPolicy,
+    PartitionPolicies,
+    PrivacyPolicy,
+    Settings,
+)
 from pgops.operators.base import run_name
 
 if TYPE_CHECKING:
     from pgops.catalog import Catalog
     from pgops.ledger import Lease, Ledger
     from pgops.postgres import Dsn
+    from pgops.privacy import Secret
     from pgops.storage import Bucket
 
 _SPARE_SECONDS = 1800
@@ -197,3 +206,27 @@ def partition_policies(database: Database) -> PartitionPolicies:
             remedy="Add partitions: with connection, the role that owns the tables, and tables",
         )
     return database.partitions
+
+
+def privacy_policy(database: Database) -> PrivacyPolicy:
+    """How a person's data in a database is exported and erased.
+
+    Raises:
+        Refused: the fleet file does not say.
+    """
+    if database.privacy is None:
+        raise Refused(
+            f"{database.name} has no privacy policy",
+            where=f"include/fleet.yaml, databases, {database.name}",
+            remedy="Add privacy: with connection, subject, key, secret_connection and approvers",
+        )
+    return database.privacy
+
+
+def privacy_secrets(policy: PrivacyPolicy) -> tuple[Secret, ...]:
+    """The secret that keys the hashes of subjects, and those before it (the connection's extra "previous")."""
+    from pgops.privacy import Secret
+
+    found = connection(policy.secret_connection)
+    previous = found.extra_dejson.get("previous", [])
+    return tuple(Secret(str(one)) for one in (found.password or "", *previous))
