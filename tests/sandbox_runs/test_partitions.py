@@ -71,7 +71,7 @@ def site(house) -> Iterator[Any]:
     app(house, f"insert into users (email, name) values ('{MAIL}', 'Somebody')")
     person = f"(select id from users where email = '{MAIL}')"
     app(house, f"insert into orders (user_id, status, total_amount) values ({person}, 'paid', 1)")
-    app(house, f"insert into user_preferences (user_id, preferences) values ({person}, '{{\"theme\": \"dark\"}}')")
+    app(house, f'insert into user_preferences (user_id, preferences) values ({person}, \'{{"theme": "dark"}}\')')
     app(house, OLD_MONTHS)
     yield house
     house.write_fleet(house.fleet)

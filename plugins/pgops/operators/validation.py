@@ -107,9 +107,7 @@ class GoldenCopyOperator(PgOpsOperator):
             replay_tombstones(settings_of_fleet, database, target, manifest.started_at)
             return GoldenOrigin(catalog.bucket.where(catalog.key(backup_id)), backup_id, settings.hash)
 
-        return make_golden(
-            server, database.name, fill, encoding=manifest.encoding, source_identity=settings.identity
-        )
+        return make_golden(server, database.name, fill, encoding=manifest.encoding, source_identity=settings.identity)
 
 
 class CloneOperator(PgOpsOperator):

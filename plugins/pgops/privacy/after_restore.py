@@ -12,6 +12,7 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from pgops.errors import PgOpsError, Refused
@@ -48,10 +49,11 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _instant(text: str) -> datetime:
-    at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise ValueError("without a time zone")
-    return at
+    with suppress(ValueError):
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is not None:
+            return at
+    raise argparse.ArgumentTypeError(f"{text!r} is no instant with its time zone, such as 2026-11-20T02:00:00Z")
 
 
 def _replayed(database: str, restored: str, as_of: datetime, environment: Mapping[str, str]) -> str:

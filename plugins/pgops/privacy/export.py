@@ -112,7 +112,7 @@ def export(
     text = _readme(subject_map.database, at, expires_at, tables, retired)
     readme = bucket.put(f"{folder}/README.txt", text.encode(), "text/plain; charset=utf-8")
     made = Export(request_id, subject_map.database, subject_hash, at, expires_at, folder, tables, retired, readme)
-    for stored in (one for table in tables for one in (*table.json, *table.csv)):
+    for stored in (*(one for table in tables for one in (*table.json, *table.csv)), *(retired or ())):
         _read_back(bucket, stored)
     bucket.put_json(f"{folder}/{MANIFEST}", _EXPORT.dump_python(made, mode="json"))
     return made

@@ -199,9 +199,7 @@ class Bucket:
             count += 1
         return count
 
-    def abort_uploads(
-        self, prefix: str, spare: Sequence[str] = (), spare_for: timedelta = timedelta(days=2)
-    ) -> int:
+    def abort_uploads(self, prefix: str, spare: Sequence[str] = (), spare_for: timedelta = timedelta(days=2)) -> int:
         """Abort unfinished multipart uploads below a full-key prefix and return how many there were.
 
         Args:
