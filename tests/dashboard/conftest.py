@@ -62,9 +62,7 @@ class Stand:
     def ledger_at(self, dsn: Dsn) -> None:
         """Lead the connection there."""
         uri = {"conn_type": "postgres", "host": dsn.host, "port": dsn.port, "schema": dsn.dbname}
-        self.patch.setenv(
-            "AIRFLOW_CONN_T_LEDGER", json.dumps({**uri, "login": dsn.user, "password": dsn.password})
-        )
+        self.patch.setenv("AIRFLOW_CONN_T_LEDGER", json.dumps({**uri, "login": dsn.user, "password": dsn.password}))
 
     def record(self, *statements: str) -> None:
         """Write into the ledger, which has its schema."""

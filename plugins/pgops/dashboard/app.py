@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from pgops import units
 from pgops.dashboard import metrics, reports, words
 from pgops.dashboard.database import database_page
-from pgops.dashboard.fleet import CONNECTIONS, SIZE, Level, Row, fleet_rows, trends
+from pgops.dashboard.fleet import CONNECTIONS, SIZE, Level, Row, fleet_rows, with_details, with_trends
 from pgops.dashboard.read import Reader, reading
 from pgops.errors import PgOpsError, Refused
 from pgops.fleet import Fleet, load_fleet
@@ -140,27 +140,24 @@ class _Pages:
             found = [row for row in rows if q.lower() in row.name.lower() and level in ("", row.level.word)]
             pages = max(-(-len(found) // PER_PAGE), 1)
             page = min(max(page, 1), pages)
-            shown = found[(page - 1) * PER_PAGE : page * PER_PAGE]
-            drawn = trends(reader, [row.name for row in shown])
-            return self._page(
-                request,
-                "fleet.html",
-                rows=[replace(row, trends=drawn.get(row.name, {})) for row in shown],
-                numbers={one: sum(row.level == one for row in rows) for one in sorted(Level, reverse=True)},
-                total=len(rows),
-                found=len(found),
-                more=lambda to: f"?{urlencode({'q': q, 'level': level, 'page': to})}",
-                **{"q": q, "level": level, "number": page, "pages": pages, "now": now},
-                **{"missing": _missing(reader, rows), "problems": fleet.problems, "file": fleet.path},
-                **{"SIZE": SIZE, "CONNECTIONS": CONNECTIONS},
-            )
+            shown = with_trends(reader, with_details(reader, found[(page - 1) * PER_PAGE : page * PER_PAGE]))
+        values = {
+            "rows": shown,
+            "numbers": {one: sum(row.level == one for row in rows) for one in sorted(Level, reverse=True)},
+            **{"total": len(rows), "found": len(found), "number": page, "pages": pages},
+            **{"q": q, "level": level, "now": now, "missing": _missing(reader, shown)},
+            "more": lambda to: f"?{urlencode({'q': q, 'level': level, 'page': to})}",
+            **{"problems": fleet.problems, "SIZE": SIZE, "CONNECTIONS": CONNECTIONS},
+        }
+        return self._page(request, "fleet.html", values)
 
     def database(self, request: Request, name: str) -> Response:
         """Everything about one database."""
         fleet, now = self._known(name), datetime.now(UTC)
         with reading(self.site.ledger()) as reader:
             page = database_page(fleet, reader, name, now)
-            return self._page(request, "database.html", page=page, row=page.row, now=now, missing=_missing(reader, [page.row]))
+        values = {"page": page, "row": page.row, "now": now, "missing": _missing(reader, [page.row])}
+        return self._page(request, "database.html", values)
 
     def health_report(self, name: str) -> Response:
         """The newest health check's report."""
@@ -176,7 +173,7 @@ class _Pages:
         missing: dict[str, str] = {}
         try:
             with reading(self.site.ledger()) as reader:
-                rows = fleet_rows(fleet, reader, datetime.now(UTC))
+                rows = with_details(reader, fleet_rows(fleet, reader, datetime.now(UTC)))
                 figures = metrics.newest_figures(reader, [row.name for row in rows])
                 missing, up = reader.missing, True
         except PgOpsError as error:
@@ -200,22 +197,21 @@ class _Pages:
         page = self.site.report(keys[0]).decode("utf-8", "replace")
         return HTMLResponse(page, headers={"Content-Security-Policy": reports.policy(page)})
 
-    def _page(self, request: Request, template: str, status: int = 200, **values: Any) -> Response:
+    def _page(self, request: Request, template: str, values: Mapping[str, Any], status: int = 200) -> Response:
         root = request.scope.get("root_path", "")
-        text = self.templates.get_template(template).render(
-            **{"root": root, "airflow": root.rpartition("/")[0], **values},
-        )
+        text = self.templates.get_template(template).render(root=root, airflow=root.rpartition("/")[0], **values)
         return HTMLResponse(text, status)
 
     async def _failed(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, PgOpsError)
         log.warning("the dashboard cannot answer: %s", error)
         status = 500 if isinstance(error, Refused) else 503
-        return self._page(request, "error.html", status, title="Nothing can be shown", error=error)
+        return self._page(request, "error.html", {"title": "Nothing can be shown", "error": error}, status)
 
     async def _refused(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, AnyHTTPException)
-        response = self._page(request, "error.html", error.status_code, title=str(error.detail), error=None)
+        values = {"title": str(error.detail), "error": None}
+        response = self._page(request, "error.html", values, error.status_code)
         response.headers.update(error.headers or {})
         return response
 

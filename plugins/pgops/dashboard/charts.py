@@ -18,6 +18,11 @@ from pgops.dashboard.words import shown
 
 Points = Sequence[tuple[datetime, float]]
 _WIDTH, _HEIGHT = 100, 24
+_CHART = {
+    **{"width": 640, "height": 240, "margin": 12, "margin_right": 36, "explicit_size": False, "no_prefix": True},
+    **{"show_legend": False, "include_x_axis": True, "fill": True, "max_scale": 5, "truncate_label": 20},
+    **{"js": (), "css": (), "title": None, "disable_xml_declaration": True},
+}
 _SVG = "http://www.w3.org/2000/svg"
 _OF_THE_PAGE = (f"{{{_SVG}}}style", f"{{{_SVG}}}script", f"{{{_SVG}}}title", f"{{{_SVG}}}desc")
 
@@ -78,10 +83,8 @@ class Trend:
     def chart(self) -> Markup:
         """With axes, a guide for the eye and a scale that begins at nothing."""
         drawing = pygal.DateTimeLine(
-            **{"width": 640, "height": 240, "margin": 12, "explicit_size": False, "no_prefix": True},
-            **{"show_dots": len(self.points) < 3, "show_legend": False, "include_x_axis": True, "fill": True},
-            **{"js": (), "css": (), "title": None, "disable_xml_declaration": True},
-            **{"max_scale": 5, "truncate_label": 20, "x_label_rotation": 0},
+            **_CHART,
+            show_dots=len(self.points) < 3,
             value_formatter=lambda value: shown(value, self.unit),
         )
         drawing.x_labels = _dates(self.points)

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from pgops.dashboard.charts import Trend
-from pgops.dashboard.fleet import CONNECTIONS, SIZE, Finding, Row, fleet_rows
+from pgops.dashboard.fleet import CONNECTIONS, SIZE, Finding, Row, fleet_rows, with_details
 from pgops.dashboard.read import Reader
 from pgops.dashboard.words import title, unit_of
 from pgops.fleet import Fleet
@@ -43,8 +43,8 @@ class DatabasePage:
 
 def database_page(fleet: Fleet, reader: Reader, name: str, now: datetime) -> DatabasePage:
     """Read all of it."""
-    (row,) = fleet_rows(fleet, reader, now, [name])
-    findings = reader.records(Finding, "findings", databases=[name], most=_MOST_FINDINGS)
+    (row,) = with_details(reader, fleet_rows(fleet, reader, now, [name]))
+    findings = [Finding(**one) for one in reader.rows("findings", databases=[name], most=_MOST_FINDINGS)]
     backups = reader.rows("backups_of_database", database=name)
     drills = reader.rows("drills_of_database", database=name)
     return DatabasePage(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pgops.dashboard.charts import Trend
 from pgops.dashboard.read import Reader
@@ -232,28 +232,21 @@ class Row:
 
 
 _Record = TypeVar("_Record")
+_ByName = Mapping[str, list[_Record]]
 
 
 def fleet_rows(fleet: Fleet, reader: Reader, now: datetime, names: Sequence[str] = ()) -> list[Row]:
-    """Every database that the fleet file names (or these), the worst first; without trends."""
+    """Every database that the fleet file names (or these), the worst first: all that the order depends on."""
     homes = dict(fleet.names)
     wanted = list(names or homes)
     policies = {database.name: database for database in fleet.databases}
     problems = {problem.database: f"{problem.what}. {problem.remedy}" for problem in fleet.problems}
-
-    def of(kind: type[_Record], query: str, **more: Any) -> dict[str, list[_Record]]:
-        found: dict[str, list[_Record]] = defaultdict(list)
-        for record in reader.records(kind, query, databases=wanted, **more):
-            found[record.database].append(record)  # type: ignore[attr-defined]
-        return found
-
-    grades, findings = of(Grade, "grades"), of(Finding, "findings", most=FINDINGS_SHOWN)
-    backups, drills = of(Backup, "backups"), of(Drill, "drills")
-    deployments, backfills = of(Deployment, "deployments"), of(Backfill, "backfills")
-    horizons, retiring, requests = of(Horizon, "horizons"), of(Retiring, "partitions"), of(Requests, "requests")
-    runs: dict[str, dict[str, str]] = defaultdict(dict)
-    for row in reader.rows("runs", databases=wanted, dags=list(DAGS)):
-        runs[row["database"]][row["dag_id"]] = row["run_id"]
+    grades = _records(reader, Grade, "grades", wanted)
+    findings = _records(reader, Finding, "findings", wanted, most=FINDINGS_SHOWN)
+    backups = _records(reader, Backup, "backups", wanted)
+    drills = _records(reader, Drill, "drills", wanted)
+    deployments = _records(reader, Deployment, "deployments", wanted)
+    backfills = _records(reader, Backfill, "backfills", wanted)
     rows = [
         Row(
             name=name,
@@ -261,32 +254,62 @@ def fleet_rows(fleet: Fleet, reader: Reader, now: datetime, names: Sequence[str]
             rpo_hours=policies[name].backup.rpo_hours if name in policies else None,
             now=now,
             problem=problems.get(name, ""),
-            grade=_first(grades.get(name)),
+            grade=_first(grades, name),
             findings=tuple(findings.get(name, ())),
-            backup=_first(backups.get(name)),
-            drill=_first(drills.get(name)),
-            deployment=_first(deployments.get(name)),
+            backup=_first(backups, name),
+            drill=_first(drills, name),
+            deployment=_first(deployments, name),
             backfills=tuple(backfills.get(name, ())),
-            horizon=_first(horizons.get(name)),
-            retiring=_first(retiring.get(name)),
-            requests=_first(requests.get(name)),
-            runs=runs.get(name, {}),
         )
         for name in wanted
     ]
     return sorted(rows, key=lambda row: (-row.level, -row.count("crit"), -row.count("warn"), row.name))
 
 
-def _first(records: list[_Record] | None) -> _Record | None:
-    return records[0] if records else None
+def with_details(reader: Reader, rows: Sequence[Row]) -> list[Row]:
+    """The same rows with what a page shows beside: asked only for those that are on it."""
+    names = [row.name for row in rows]
+    horizons = _records(reader, Horizon, "horizons", names)
+    retiring = _records(reader, Retiring, "partitions", names)
+    requests = _records(reader, Requests, "requests", names)
+    runs: dict[str, dict[str, str]] = defaultdict(dict)
+    for found in reader.rows("runs", databases=names, dags=list(DAGS)):
+        runs[found["database"]][found["dag_id"]] = found["run_id"]
+    return [
+        replace(
+            row,
+            horizon=_first(horizons, row.name),
+            retiring=_first(retiring, row.name),
+            requests=_first(requests, row.name),
+            runs=runs.get(row.name, {}),
+        )
+        for row in rows
+    ]
 
 
-def trends(reader: Reader, names: Iterable[str]) -> dict[str, dict[str, Trend]]:
-    """By database and figure: the last month of what the fleet page draws."""
+def with_trends(reader: Reader, rows: Sequence[Row]) -> list[Row]:
+    """The same rows with the last month of what the fleet page draws."""
     points: dict[tuple[str, str], list[tuple[datetime, float]]] = defaultdict(list)
-    for row in reader.rows("figures", databases=list(names), names=[SIZE, CONNECTIONS], days=TREND_DAYS):
-        points[row["database"], row["name"]].append((row["day"], row["value"]))
-    found: dict[str, dict[str, Trend]] = defaultdict(dict)
-    for (database, name), line in points.items():
-        found[database][name] = Trend(title(name), unit_of(name), tuple(line))
+    drawn = [SIZE, CONNECTIONS]
+    for found in reader.rows("figures", databases=[row.name for row in rows], names=drawn, days=TREND_DAYS):
+        points[found["database"], found["name"]].append((found["day"], found["value"]))
+
+    def trends(name: str) -> dict[str, Trend]:
+        return {
+            figure: Trend(title(figure), unit_of(figure), tuple(points[name, figure]))
+            for figure in drawn
+            if (name, figure) in points
+        }
+
+    return [replace(row, trends=trends(row.name)) for row in rows]
+
+
+def _records(reader: Reader, kind: type[_Record], query: str, names: Sequence[str], **more: Any) -> _ByName[_Record]:
+    found: dict[str, list[_Record]] = defaultdict(list)
+    for row in reader.rows(query, databases=names, **more):
+        found[row["database"]].append(kind(**row))
     return found
+
+
+def _first(records: _ByName[_Record], name: str) -> _Record | None:
+    return records[name][0] if name in records else None

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg2
 from psycopg2 import errors
@@ -16,7 +16,6 @@ from psycopg2.extras import RealDictCursor
 from pgops.include import sql_text
 from pgops.postgres import Dsn, Limits, connect
 
-_Record = TypeVar("_Record")
 _PAGE_SECONDS = 10  # whoever waits longer has closed the page
 _NOT_THERE = (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName)
 NOT_RECORDED = "not recorded yet: the ledger has no table for it"
@@ -50,10 +49,6 @@ class Reader:
                 raise
             self.missing[name] = f"unknown: {(str(error) or type(error).__name__).splitlines()[0]}"
         return []
-
-    def records(self, kind: type[_Record], name: str, /, **parameters: Any) -> list[_Record]:
-        """As rows, each a dataclass whose fields are the query's columns."""
-        return [kind(**row) for row in self.rows(name, **parameters)]
 
 
 @contextmanager

@@ -16,4 +16,6 @@ def policy(page: str) -> str:
     """
     digests = (hashlib.sha256(text.encode()).digest() for text in _STYLE.findall(page))
     sheets = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests) or "'none'"
-    return f"sandbox; default-src 'none'; style-src {sheets}; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    return (
+        f"sandbox; default-src 'none'; style-src {sheets}; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    )

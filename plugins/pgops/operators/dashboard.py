@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import Annotated
 
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.core_api.security import bearer_scheme, get_user, requires_access_view
@@ -18,11 +19,13 @@ from pgops.postgres import Dsn
 
 METRICS_TOKEN = "pgops_metrics_token"  # an Airflow Variable
 
+BearerDep = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer_scheme)]
+
 # Whoever may see what the cluster does: with every auth manager that is each role from Viewer on.
 viewer = requires_access_view(AccessView.CLUSTER_ACTIVITY)
 
 
-async def scraper(request: Request, credentials: HTTPAuthorizationCredentials | None = Depends(bearer_scheme)) -> None:
+async def scraper(request: Request, credentials: BearerDep) -> None:
     """A viewer, or who knows the Variable's token: Airflow's own tokens run out after a day."""
     if credentials is not None:
         token = await run_in_threadpool(Variable.get, METRICS_TOKEN, default=None)
