@@ -20,7 +20,7 @@ RUN_SECONDS = 900
 
 
 def take(sandbox: Sandbox, folder: Path, say: Callable[[str], None]) -> list[Path]:
-    """Photograph the newest nightly run, its trigger form, the newest drill, the Slack inbox, the dashboard, and a migration.
+    """Photograph the newest nightly run, its trigger form, the newest drill, Slack, the dashboard, and a migration.
 
     The migration is the first one that app lacks: it is rehearsed and deployed for this.
     """

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 
-from tests.dashboard.test_pages import BACKUP, EVIL, HEALTH
+from tests.dashboard.facts import BACKUP, EVIL, HEALTH
 
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
 

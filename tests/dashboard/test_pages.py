@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from benchmarks.rig.dashboard import fill
 from pgops.dashboard.app import PER_PAGE
+from tests.dashboard.facts import BACKUP, EVIL, HEALTH
 
+ROOT = Path(__file__).parents[2]
 PAGES = ("", "database/app", "database/app/health", "database/app/validations/1", "metrics")
-EVIL = "\"><script>alert('x')</script><img src=x onerror=alert(1)>"
-HEALTH = """
-INSERT INTO pgops.health_runs (run_id, database, grade, counts, seconds, report, at)
-VALUES ('manual__1/2 3', 'app', 'crit', '{"crit": 1, "ok": 50}', 1, 'reports/app.html', now() - interval '2 hours');
-INSERT INTO pgops.health_findings (database, fingerprint, check_name, object, status, title, value, unit, says, mend,
-                                   first_seen, last_seen)
-VALUES ('app', 'aaa', 'sequences_used', 'public.orders_id_seq', 'crit', 'A sequence runs out', 95.2, 'percent',
-        'at 95 % of integer', 'ALTER TABLE orders ALTER id TYPE bigint;', now() - interval '3 days', now());
-"""
-BACKUP = """
-INSERT INTO pgops.backups (database, backup_id, started_at, finished_at, bytes, raw_bytes, seconds, taken_from,
-                           verification, tables, rows)
-VALUES ('app', '20261123T020000Z-1f9a3c', now() - interval '{hours} hours', now(), 5242880, 9, 61, 'primary', 'L3', 4, 5);
-"""
 
 
 class Elements(HTMLParser):
@@ -80,6 +71,16 @@ def test_it_has_its_place_in_the_navigation(stand):
     assert (view["href"], view["destination"], view["url_route"]) == ("/fleet/", "nav", "fleet")
 
 
+def test_every_task_loads_the_plugin_file_and_it_loads_nothing_of_the_pages():
+    script = (
+        "import sys, airflow.plugins_manager; before = set(sys.modules); import fleet_dashboard;"
+        "print(sorted(name for name in set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT / "plugins")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "['fleet_dashboard']"
+
+
 # --- what a browser is told ---
 
 
@@ -106,8 +107,8 @@ def test_script_in_any_name_does_nothing(stand):
     quoted = EVIL.replace("'", "''")
     stand.record(
         HEALTH,
-        f"UPDATE pgops.health_findings SET title = '{quoted}', object = '{quoted}', says = '{quoted}', mend = '{quoted}',"
-        f" risk = '{quoted}', unit = '{quoted}', check_name = '{quoted}', fingerprint = '{quoted}'",
+        f"UPDATE pgops.health_findings SET title = '{quoted}', object = '{quoted}', says = '{quoted}',"
+        f" mend = '{quoted}', risk = '{quoted}', unit = '{quoted}', check_name = '{quoted}', fingerprint = '{quoted}'",
         f"UPDATE pgops.health_runs SET run_id = '{quoted}', counts = jsonb_build_object('{quoted}', 1)",
         f"INSERT INTO pgops.health_figures (database, name, at, value, facts) SELECT 'app', '{quoted}', now() - n * "
         f"interval '1 day', n, jsonb_build_object('unit', '{quoted}') FROM generate_series(0, 2) AS n",
@@ -196,8 +197,9 @@ def test_a_drill_that_failed_is_critical_and_the_last_good_one_is_still_named(st
 def test_running_backfills_show_their_progress_once_the_ledger_records_them(stand):
     assert "Backfills" in text(stand.page()).partition("Not shown")[2]
     stand.record(
-        "CREATE TABLE IF NOT EXISTS pgops.backfills (database text, job bigint, created_at timestamptz, table_name text,"
-        " status text, desired text, percent float8, rows_per_second float8, eta_p50 float8, error text, dag_run text,"
+        "CREATE TABLE IF NOT EXISTS pgops.backfills (database text, job bigint, created_at timestamptz,"
+        " table_name text, status text, desired text, percent float8, rows_per_second float8, eta_p50 float8,"
+        " error text, dag_run text,"
         " finished_at timestamptz, recorded_at timestamptz)",
         "INSERT INTO pgops.backfills (database, job, created_at, table_name, status, desired, percent, eta_p50, error,"
         " dag_run, recorded_at) VALUES ('app', 1, now(), 'public.orders', 'running', 'run', 41.4, 5400, '',"
@@ -259,8 +261,8 @@ def test_an_unknown_database_is_not_found(stand):
 def test_a_page_can_be_read_without_eyes_and_without_a_mouse(stand, path):
     stand.record(HEALTH, BACKUP.format(hours=1))
     stand.record(
-        "INSERT INTO pgops.health_figures (database, name, at, value) SELECT 'app', 'database_size', now() - n * interval"
-        " '1 day', 1e9 + n FROM generate_series(0, 9) AS n WHERE now() - n * interval '1 day' >="
+        "INSERT INTO pgops.health_figures (database, name, at, value) SELECT 'app', 'database_size', now() - n"
+        " * interval '1 day', 1e9 + n FROM generate_series(0, 9) AS n WHERE now() - n * interval '1 day' >="
         " date_trunc('month', now(), 'UTC')"
     )
     elements = Elements(stand.page(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from urllib.parse import unquote
 
 import pytest
 
@@ -17,9 +18,10 @@ pytestmark = [
 NAME = "<b>orders</b>_id_seq"
 FACTS = f"""
 INSERT INTO pgops.health_runs (run_id, database, grade, counts, seconds) VALUES
-    ('manual__pictured', 'app', 'crit', '{{"crit": 1, "ok": 50}}', 1), ('manual__pictured', 'crm', 'ok', '{{"ok": 51}}', 1);
-INSERT INTO pgops.health_findings (database, fingerprint, check_name, object, status, title, value, unit, says, mend, risk,
-                                   first_seen, last_seen)
+    ('manual__pictured', 'app', 'crit', '{{"crit": 1, "ok": 50}}', 1),
+    ('manual__pictured', 'crm', 'ok', '{{"ok": 51}}', 1);
+INSERT INTO pgops.health_findings (database, fingerprint, check_name, object, status, title, value, unit, says, mend,
+                                   risk, first_seen, last_seen)
 VALUES ('app', 'pictured', 'sequences_used', 'public.{NAME}', 'crit', 'A sequence runs out', 95.2, 'percent',
         '2,044,404,432 of 2,147,483,647 used', 'ALTER TABLE public.orders ALTER COLUMN id TYPE bigint;',
         'Rewrites the table under ACCESS EXCLUSIVE: see zero_downtime_column', now() - interval '3 days', now());
@@ -70,10 +72,11 @@ def test_it_is_found_in_the_navigation_and_its_cells_lead_out_of_the_frame(fleet
     rows.first.wait_for()
     assert rows.count() == 3 and "app" in rows.first.inner_text()
     backup = rows.first.locator("td[data-label='Last backup'] a")
-    (run,) = [run for run in fleet.runs("nightly_backup") if run["state"] == "success"][-1:]
     backup.click()
     assert eventually(lambda: "/dags/nightly_backup/runs/" in page.url, 30), page.url
-    assert page.frames[0].url == page.url and run["dag_run_id"].split("__")[0] in page.url
+    run_id = unquote(page.url).partition("/runs/")[2].partition("/")[0]
+    assert run_id in {run["dag_run_id"] for run in fleet.runs("nightly_backup")}
+    assert page.locator("iframe").count() == 0
 
 
 def test_the_findings_are_reached_by_keyboard_and_names_are_only_text(fleet, page):
@@ -100,6 +103,16 @@ def test_it_fits_a_phone_and_follows_the_dark(fleet, page):
             page.emulate_media(color_scheme=scheme)
             shades[scheme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert shades == {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 24, 29)"}
+
+
+def test_within_airflow_it_has_airflows_theme(fleet, page):
+    page.emulate_media(color_scheme="light")
+    page.goto(f"{fleet.api.url}/plugin/fleet")
+    inside(page).locator("table[role=table]").wait_for()
+    shade = "getComputedStyle(document.body).backgroundColor"
+    (frame,) = [frame for frame in page.frames if "/fleet/" in frame.url]
+    page.evaluate("document.documentElement.className = 'dark'")
+    assert eventually(lambda: frame.evaluate(shade) == "rgb(22, 24, 29)", 10)
 
 
 def test_pictures_are_taken_of_it(fleet, page, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from pgops.dashboard.database import database_page
 from pgops.dashboard.fleet import CONNECTIONS, SIZE, Level, Row, fleet_rows, with_details, with_trends
 from pgops.dashboard.read import Reader, reading
 from pgops.errors import PgOpsError, Refused
-from pgops.fleet import Fleet, load_fleet
+from pgops.fleet import Fleet, Settings, load_fleet
 from pgops.fleet.loader import fleet_file
 from pgops.postgres import Dsn
 
@@ -35,7 +36,6 @@ _HEADERS = {
     "form-action 'self'; base-uri 'none'; frame-ancestors 'self'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
-    "Cache-Control": "no-store",
 }
 # What no workflow records yet, beside the tables that this ledger lacks.
 _TO_COME = {"configuration drift": "not recorded yet: no workflow compares pg_settings so far"}
@@ -61,8 +61,8 @@ class Site:
         scraper: the same for /metrics.
     """
 
-    ledger: Callable[[], Dsn]
-    report: Callable[[str], bytes]
+    ledger: Callable[[Settings], Dsn]
+    report: Callable[[Settings, str], bytes]
     viewer: Callable[..., Any]
     scraper: Callable[..., Any]
 
@@ -96,6 +96,8 @@ def create_app(site: Site) -> FastAPI:
         response = await call_next(request)
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
+        # A page is of its moment; a file may be kept as long as its ETag is asked for.
+        response.headers["Cache-Control"] = "no-cache" if "etag" in response.headers else "no-store"
         return response
 
     return app
@@ -135,15 +137,16 @@ class _Pages:
     def fleet(self, request: Request, q: str = "", level: str = "", page: int = 1) -> Response:
         """One row for each database."""
         fleet, now = self.file.fleet(), datetime.now(UTC)
-        with reading(self.site.ledger()) as reader:
+        with reading(self.site.ledger(fleet.checked_settings())) as reader:
             rows = fleet_rows(fleet, reader, now)
             found = [row for row in rows if q.lower() in row.name.lower() and level in ("", row.level.word)]
             pages = max(-(-len(found) // PER_PAGE), 1)
             page = min(max(page, 1), pages)
             shown = with_trends(reader, with_details(reader, found[(page - 1) * PER_PAGE : page * PER_PAGE]))
+        numbers = Counter(row.level for row in rows)
         values = {
             "rows": shown,
-            "numbers": {one: sum(row.level == one for row in rows) for one in sorted(Level, reverse=True)},
+            "numbers": {one: numbers[one] for one in sorted(Level, reverse=True)},
             **{"total": len(rows), "found": len(found), "number": page, "pages": pages},
             **{"q": q, "level": level, "now": now, "missing": _missing(reader, shown)},
             "more": lambda to: f"?{urlencode({'q': q, 'level': level, 'page': to})}",
@@ -154,7 +157,7 @@ class _Pages:
     def database(self, request: Request, name: str) -> Response:
         """Everything about one database."""
         fleet, now = self._known(name), datetime.now(UTC)
-        with reading(self.site.ledger()) as reader:
+        with reading(self.site.ledger(fleet.checked_settings())) as reader:
             page = database_page(fleet, reader, name, now)
         values = {"page": page, "row": page.row, "now": now, "missing": _missing(reader, [page.row])}
         return self._page(request, "database.html", values)
@@ -172,7 +175,7 @@ class _Pages:
         fleet, rows, figures, up = self.file.fleet(), list[Row](), dict[tuple[str, str], float](), False
         missing: dict[str, str] = {}
         try:
-            with reading(self.site.ledger()) as reader:
+            with reading(self.site.ledger(fleet.checked_settings())) as reader:
                 rows = with_details(reader, fleet_rows(fleet, reader, datetime.now(UTC)))
                 figures = metrics.newest_figures(reader, [row.name for row in rows])
                 missing, up = reader.missing, True
@@ -189,12 +192,12 @@ class _Pages:
         return fleet
 
     def _report(self, name: str, query: str, **parameters: Any) -> Response:
-        self._known(name)
-        with reading(self.site.ledger()) as reader:
+        fleet = self._known(name)
+        with reading(self.site.ledger(fleet.checked_settings())) as reader:
             keys = [row["key"] for row in reader.rows(query, **parameters)]
         if not keys:
             raise HTTPException(404, "There is no such report")
-        page = self.site.report(keys[0]).decode("utf-8", "replace")
+        page = self.site.report(fleet.checked_settings(), keys[0]).decode("utf-8", "replace")
         return HTMLResponse(page, headers={"Content-Security-Policy": reports.policy(page)})
 
     def _page(self, request: Request, template: str, values: Mapping[str, Any], status: int = 200) -> Response:

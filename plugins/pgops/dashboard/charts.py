@@ -20,7 +20,14 @@ Points = Sequence[tuple[datetime, float]]
 _WIDTH, _HEIGHT = 100, 24
 _CHART = {
     **{"width": 640, "height": 240, "margin": 12, "margin_right": 36, "explicit_size": False, "no_prefix": True},
-    **{"show_legend": False, "include_x_axis": True, "fill": True, "max_scale": 5, "truncate_label": 20},
+    **{
+        "show_legend": False,
+        "show_dots": False,
+        "include_x_axis": True,
+        "fill": True,
+        "max_scale": 5,
+        "truncate_label": 20,
+    },
     **{"js": (), "css": (), "title": None, "disable_xml_declaration": True},
 }
 _SVG = "http://www.w3.org/2000/svg"
@@ -84,7 +91,6 @@ class Trend:
         """With axes, a guide for the eye and a scale that begins at nothing."""
         drawing = pygal.DateTimeLine(
             **_CHART,
-            show_dots=len(self.points) < 3,
             value_formatter=lambda value: shown(value, self.unit),
         )
         drawing.x_labels = _dates(self.points)

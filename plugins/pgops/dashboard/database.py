@@ -52,7 +52,7 @@ def database_page(fleet: Fleet, reader: Reader, name: str, now: datetime) -> Dat
         findings=tuple(one for one in findings if one.until is None),
         muted=tuple(one for one in findings if one.until is not None),
         resolved=reader.rows("resolved", database=name),
-        charts=tuple(_measured(reader, name) + _proven(backups, drills)),
+        charts=tuple(trend for trend in _measured(reader, name) + _proven(backups, drills) if len(trend.points) > 1),
         backups=backups[: -_LISTED - 1 : -1],
         drills=drills[: -_LISTED - 1 : -1],
         deployments=reader.rows("deployments_of_database", database=name),
@@ -71,7 +71,7 @@ def _measured(reader: Reader, name: str) -> list[Trend]:
 
 
 def _proven(backups: Sequence[Record], drills: Sequence[Record]) -> list[Trend]:
-    trends = [
+    return [
         Trend("Backup size", "bytes", tuple((row["started_at"], float(row["bytes"])) for row in backups)),
         Trend("Backup time", "seconds", tuple((row["started_at"], row["seconds"]) for row in backups)),
         Trend(
@@ -80,4 +80,3 @@ def _proven(backups: Sequence[Record], drills: Sequence[Record]) -> list[Trend]:
             tuple((row["started_at"], row["rto_seconds"]) for row in drills if row["passed"]),
         ),
     ]
-    return [trend for trend in trends if trend.points]

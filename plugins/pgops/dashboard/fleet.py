@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
+from functools import cached_property
 from typing import Any, TypeVar
 
 from pgops.dashboard.charts import Trend
@@ -214,7 +215,7 @@ class Row:
             return False
         return self.now - self.backup.started_at > timedelta(hours=self.rpo_hours)
 
-    @property
+    @cached_property
     def level(self) -> Level:
         """The worst of all that is known; what is not known is not good."""
         found = [self.grade.level if self.grade and not self.check_is_old else Level.UNKNOWN]

@@ -13,7 +13,7 @@ from fastapi.security import HTTPAuthorizationCredentials
 from starlette.concurrency import run_in_threadpool
 
 from pgops.dashboard import Site, create_app
-from pgops.fleet import load_fleet
+from pgops.fleet import Settings
 from pgops.operators import resources
 from pgops.postgres import Dsn
 
@@ -40,9 +40,9 @@ def make() -> FastAPI:
     return create_app(Site(ledger=_ledger, report=_report, viewer=viewer, scraper=scraper))
 
 
-def _ledger() -> Dsn:
-    return resources.dsn(load_fleet().checked_settings().ledger.connection)
+def _ledger(settings: Settings) -> Dsn:
+    return resources.dsn(settings.ledger.connection)
 
 
-def _report(key: str) -> bytes:
-    return resources.bucket(load_fleet().checked_settings()).open([key]).read()
+def _report(settings: Settings, key: str) -> bytes:
+    return resources.bucket(settings).open([key]).read()
