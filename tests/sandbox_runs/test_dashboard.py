@@ -110,7 +110,7 @@ def test_within_airflow_it_has_airflows_theme(fleet, page):
     page.goto(f"{fleet.api.url}/plugin/fleet")
     inside(page).locator("table[role=table]").wait_for()
     shade = "getComputedStyle(document.body).backgroundColor"
-    (frame,) = [frame for frame in page.frames if "/fleet/" in frame.url]
+    (frame,) = [frame for frame in page.frames if frame.parent_frame]
     page.evaluate("document.documentElement.className = 'dark'")
     assert eventually(lambda: frame.evaluate(shade) == "rgb(22, 24, 29)", 10)
 
