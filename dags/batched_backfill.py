@@ -14,7 +14,8 @@ so. It can be killed at any instant: clearing the task, or triggering the same b
 | `report` | what was done, what held it up, in the log, in Slack and in the ledger |
 
 **Params**. `database`, `table`, `set` (`tier = 'basic', score = 0`), `where` (which rows are still to do: it must
-become false by the update), `key` (columns to walk along; the primary key when empty), `workers`, `dry_run`.
+become false by the update), `key` (columns to walk along; the primary key when empty), `workers`, `dry_run`. Instead of
+`table`, `set`, `where` and `key`: `spec`, the same keys as YAML.
 
 **While it runs**: `backfill_control` pauses, resumes, cancels or changes the speed, without a restart.
 
@@ -49,22 +50,29 @@ with DAG(
     tags=["backfill"],
     params={
         "database": Param(names[0] if names else "none", type="string", enum=names or ["none"], title="Database"),
-        "table": Param(type="string", minLength=1, maxLength=130, title="Table", description_md="`schema.table`"),
+        "table": Param(None, type=["null", "string"], maxLength=130, title="Table", description_md="`schema.table`"),
         "set": Param(
-            type="string",
+            None,
+            type=["null", "string"],
             format="multiline",
-            minLength=3,
             title="Set",
             description_md="As after SET: `tier = 'basic', score = score * 10`",
         ),
         "where": Param(
-            type="string",
+            None,
+            type=["null", "string"],
             format="multiline",
-            minLength=3,
             title="Where",
             description_md="Which rows are still to do: `tier IS NULL`",
         ),
         "key": Param([], type="array", items={"type": "string"}, title="Key", description_md="Empty: the primary key"),
+        "spec": Param(
+            None,
+            type=["null", "string"],
+            format="multiline",
+            title="Or all of these as YAML",
+            description_md="`table`, `set` (column: expression), `where`, `key`, `allow_functions`",
+        ),
         "workers": Param(1, type="integer", minimum=1, maximum=16, title="Workers"),
         "dry_run": Param(True, type="boolean", title="Dry run", description_md="Only say what would be done."),
     },

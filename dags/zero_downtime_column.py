@@ -36,7 +36,7 @@ DATABASE = "{{ params.database }}"
 
 ADD = ("add column with its default", "add column", "set default", "create trigger")
 PROVE = ("add CHECK NOT VALID", "add NOT NULL NOT VALID", "sweep", "validate", "set NOT NULL", "drop CHECK")
-INDEX = ("drop invalid index", "create index")
+INDEX = ("create parent index", "drop invalid index", "create index", "attach index")
 
 with DAG(
     dag_id="zero_downtime_column",

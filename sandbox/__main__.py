@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ CHECKS = (
     ("mypy",),
     ("lint-imports",),
 )
+# Most of a test's time is waiting: two processes, in the order of tests/conftest.py.
+SIDE_BY_SIDE = ("--numprocesses=2", "--no-loadscope-reorder")
 # Commands that hand words on to a program, and how many they take themselves.
 HANDS_ON = {"test": 0, "freshness": 0, "lock": 0, "bench": 1}
 RUN_SECONDS = 7200.0
@@ -81,6 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     run_parser.add_argument("dag", metavar="DAG")
     run_parser.add_argument("--conf", type=_json_object, default={}, metavar="JSON", help="the run's params")
     run_parser.add_argument("--approve", action="store_true", help="approve what the run asks for")
+    run_parser.add_argument(
+        "--load", action="store_true", help="pgbench on the run's table meanwhile; prints latencies"
+    )
     run_parser.add_argument("--timeout", type=_positive, default=RUN_SECONDS, metavar="SECONDS")
     add("pictures", pictures, "photograph the running sandbox's pages into docs/pictures")
     add("freshness", freshness, "is every newest proven backup young enough? reads the bucket alone")
@@ -133,14 +139,22 @@ def run(arguments: argparse.Namespace) -> int:
     """Trigger a DAG and follow the run."""
     from sandbox.follow import Follower
     from sandbox.lifecycle import Sandbox
+    from sandbox.load import load_of
     from sandbox.report import report_lines
+    from sandbox.sample import DATABASES
 
     sandbox = Sandbox()
     sandbox.require_up()
     # Whoever asks for a deployment may not approve it.
     approver = sandbox.airflow.api("op") if arguments.approve else None
     follower = Follower(sandbox.airflow.api(), arguments.dag, _say, approver)
-    outcome = follower.run(arguments.conf, arguments.timeout)
+    load = load_of(sandbox.servers.primary, arguments.conf, DATABASES[0]) if arguments.load else None
+    with load or nullcontext():
+        outcome = follower.run(arguments.conf, arguments.timeout)
+    if load is not None:
+        _say("--- pgbench beside it")
+        for line in load.lines():
+            _say(line)
     if outcome.result is not None:
         _say("--- report")
         for line in report_lines(outcome.result):
@@ -199,7 +213,7 @@ def bench(arguments: argparse.Namespace) -> int:
 
 def test(arguments: argparse.Namespace) -> int:
     """Run the tests, and without arguments every check; one that fails does not hide the next."""
-    results = {"pytest": _tool("pytest", *arguments.args)}
+    results = {"pytest": _tool("pytest", *(arguments.args or SIDE_BY_SIDE))}
     if results["pytest"] == 1 and os.environ.get("PGOPS_CI"):
         _say("once more, what failed: a test that passes now is unstable, and wants mending")
         results["pytest"] = _tool("pytest", "-rA", "--last-failed", "--last-failed-no-failures=none")

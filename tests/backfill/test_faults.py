@@ -20,6 +20,7 @@ import psycopg2
 import pytest
 
 from pgops import backfill
+from pgops.backfill.plan import SMALLEST_RANGE
 from pgops.errors import PgOpsError
 from pgops.postgres import Dsn
 from sandbox.postgres import PostgresServer
@@ -344,6 +345,57 @@ def test_a_renamed_table_is_followed(each_database: Dsn) -> None:
     rename = Before(2, lambda: execute(each_database, names))
     assert backfill.work(each_database, job.id, None, rename, options=SMALL).rows == 3_000
     assert one(each_database, "SELECT count(*) FROM s.people WHERE tier IS NULL OR touched <> 1") == 0
+
+
+# --- rows move ---
+
+
+def test_a_row_that_moves_into_a_range_that_was_done_is_found_by_the_closing_look(each_database: Dsn) -> None:
+    rows = 2 * SMALLEST_RANGE
+    users(each_database, rows)
+    job = begun(each_database, workers=2)
+    first, second = backfill.state(each_database, job.id).ranges
+    assert backfill.work(each_database, job.id, [first.n], options=FAST).outcome == "idle"
+    move = Before(1, lambda: execute(each_database, f"UPDATE users SET id = -5 WHERE id = {rows - 1} AND tier IS NULL"))
+    assert backfill.work(each_database, job.id, [second.n], move, options=SMALL).outcome == "done"
+    assert undone(each_database) == 0
+    assert one(each_database, "SELECT tier FROM users WHERE id = -5") is not None
+    assert backfill.state(each_database, job.id).rows_done == rows
+
+
+def test_a_row_that_moves_into_a_partition_that_was_done_is_found_by_the_closing_look(each_database: Dsn) -> None:
+    execute(
+        each_database,
+        """
+        CREATE TABLE users (id int, spent int DEFAULT 0, tier text, touched int DEFAULT 0, region text,
+                            PRIMARY KEY (id, region)) PARTITION BY LIST (region);
+        CREATE TABLE users_a PARTITION OF users FOR VALUES IN ('a');
+        CREATE TABLE users_b PARTITION OF users FOR VALUES IN ('b');
+        INSERT INTO users SELECT g, 0, NULL, 0, CASE WHEN g % 2 = 0 THEN 'a' ELSE 'b' END
+            FROM generate_series(1, 999) g;
+        """,
+    )
+    job = begun(each_database, set={"tier": "'t'", "touched": "users.touched + 1"})
+    first, second = backfill.state(each_database, job.id).ranges
+    assert backfill.work(each_database, job.id, [first.n], options=SMALL).outcome == "idle"
+    there = one(each_database, "SELECT region FROM users WHERE tier = 't' LIMIT 1")
+    execute(each_database, f"UPDATE users SET region = '{there}' WHERE id IN (501, 502) AND tier IS NULL")
+    assert backfill.work(each_database, job.id, [second.n], options=SMALL).outcome == "done"
+    assert undone(each_database) == 0
+    assert backfill.state(each_database, job.id).rows_done == 999
+
+
+def test_without_a_key_a_skipped_row_that_somebody_mends_meanwhile_is_done_by_the_sweep(each_database: Dsn) -> None:
+    users(each_database)
+    execute(each_database, "ALTER TABLE users DROP CONSTRAINT users_pkey")
+    job = begun(each_database)
+    refusing(each_database, "old.spent = 7 AND old.tier IS NULL AND new.spent = 7")
+    skipping = replace(SMALL, on_error="skip")
+    mend = Before(20, lambda: execute(each_database, "UPDATE users SET spent = 8 WHERE id = 7"))
+    worked = backfill.work(each_database, job.id, None, mend, options=skipping)
+    assert (worked.outcome, worked.rows) == ("done", 2_998)  # three rows spent 7
+    assert execute(each_database, "SELECT id FROM users WHERE tier IS NULL ORDER BY id") == [(1007,), (2007,)]
+    assert worked.skipped == 3  # the record of what was refused stays
 
 
 def test_a_dropped_table_is_a_clear_error(each_database: Dsn) -> None:

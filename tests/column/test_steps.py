@@ -380,12 +380,10 @@ def test_names_with_quotes_and_capitals_go_all_the_way(each):
     ]
 
 
-def test_a_partitioned_table_gets_its_column_and_no_index(each):
+def test_a_partitioned_table_gets_its_column(each):
     execute(each, "CREATE TABLE events (id int, email text) PARTITION BY RANGE (id)")
     execute(each, "CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM (0) TO (100)")
     execute(each, "INSERT INTO events SELECT g, 'E' || g FROM generate_series(1, 50) g")
-    with pytest.raises(Refused, match="CONCURRENTLY"):
-        names(each, spec(table="events", **CONSTANT))
     with pytest.raises(Refused, match="partition"):
         state(each, spec(table="events_1", **CONSTANT))
     wanted = spec(table="events", **DERIVED | {"backfill": "lower(email)"}, index=False)

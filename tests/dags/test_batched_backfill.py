@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.dags.conftest import Site
 from tests.inbox import shown
+from tests.servers import eventually
 
 pytestmark = pytest.mark.airflow
 
@@ -49,6 +51,41 @@ def test_every_row_is_done_and_slack_hears_of_it(pending):
     assert "backfill of" in shown(start) and "begins" in shown(start) and "is done" in shown(end)
 
 
+YAML = """
+table: public.orders
+set:
+  status: "'paid'"
+where: status = 'pending'
+key: [id]
+"""
+
+
+def test_a_specification_in_yaml_does_the_same(pending):
+    before = count(pending)
+    run = pending.run("batched_backfill", database="app", spec=YAML, dry_run=False)
+    assert run.state == "success", run.states
+    assert run.xcom("finish")["rows"] == before and count(pending) == 0
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"spec": YAML, "where": "id = 1"}, "given twice: as spec, and as where"),
+        ({"spec": YAML + "database: billing"}, "It is for 'billing', and 'app' was chosen"),
+        ({"spec": "table: ["}, "It is not YAML"),
+        ({"spec": "a word"}, "It is not a mapping"),
+        ({"spec": YAML + "drop: users"}, "Unknown key 'drop'"),
+        ({}, "'table' is missing"),
+        ({"table": "orders", "where": "id = 1"}, "It sets no column"),
+    ],
+)
+def test_a_specification_that_is_none_or_is_given_twice_is_refused(pending, params, words):
+    run = pending.run("batched_backfill", database="app", **params, dry_run=False)
+    assert run.state == "failed" and words in run.xcom("plan", "problem")["error"]
+    assert count(pending) > 0
+    pending.messages()
+
+
 def test_a_specification_that_cannot_be_is_refused_before_anything_is_touched(pending):
     run = pending.run("batched_backfill", **{**SPEC, "set": "status = 'paid'; DROP TABLE users"}, dry_run=False)
     assert run.state == "failed" and run.states["plan"] == "failed"
@@ -63,9 +100,9 @@ def before_the_work(site: Site, happens: Callable[[int], None]) -> Iterator[None
 
     original = backfill.work_on
 
-    def work_on(settings, database, number, worker, stopping):
+    def work_on(context, settings, database, number, worker, stopping):
         happens(number)
-        return original(settings, database, number, worker, stopping)
+        return original(context, settings, database, number, worker, stopping)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backfill, "work_on", work_on)
@@ -140,3 +177,71 @@ def test_a_paused_backfill_can_be_looked_at_and_a_cancelled_one_ends(pending):
         and f"There is no backfill {job.id + 1}" in refused.xcom("control", "problem")["error"]
     )
     pending.messages()
+
+
+# --- how people hear of it ---
+
+
+def test_slack_hears_once_that_it_stands_still_and_why_and_once_that_it_goes_on(pending):
+    from pgops.backfill.job import control
+
+    pending.document["databases"][0]["backfill"]["stall_alert_minutes"] = 0.02
+    pending.fleet()
+    target = pending.dsn("pg_app_owner")
+
+    def pause_until_it_is_told(job: int) -> None:
+        control(target, job, desired="pause")
+        going_on.append(threading.Thread(target=go_on, args=(job,)))
+        going_on[-1].start()
+
+    def go_on(job: int) -> None:
+        eventually(lambda: "is held up" in str(pending.stand.inbox.messages()), 60)
+        control(target, job, desired="run")
+
+    going_on: list[threading.Thread] = []
+    with before_the_work(pending, pause_until_it_is_told):
+        run = pending.run("batched_backfill", **SPEC, dry_run=False)
+    for thread in going_on:
+        thread.join()
+    assert run.state == "success", run.states
+    _, held, on, _ = map(shown, pending.messages())
+    assert "backfill of public.orders is held up" in held and "paused by the operator" in held
+    assert "0 %, 0 rows" in held and "Open the task log" in held
+    assert "backfill_control" in held and '"action": "pause"' in held.replace("\\", "") and "backfill-held-up" in held
+    assert "backfill of public.orders goes on" in on
+
+
+def test_the_ledger_has_one_row_that_says_how_far_it_is_and_how_it_ended(odd):
+    with before_the_work(odd, lambda job: refuse_order_3(odd)):
+        failed = odd.run("batched_backfill", **SPEC, dry_run=False)
+    assert failed.state == "failed"
+    facts = "database, table_name, status, rows_done, percent, skipped, error, finished_at is not null, batches > 0"
+    query = f"select {facts} from pgops.backfills"
+    ((_, table, status, _, _, _, error, finished, _),) = odd.ledger(query)
+    assert (table, status, finished) == ("public.orders", "failed", False) and "Row id = 3" in error
+    odd.stand.postgres.execute("alter table orders drop constraint odd", "app")
+    run = odd.run("batched_backfill", **SPEC, dry_run=False, workers=2)
+    rows = run.xcom("finish")["rows"]
+    assert odd.ledger(query) == [("app", "public.orders", "done", rows, 100.0, 0, "", True, True)]
+    ((spec, waits),) = odd.ledger("select spec, waiting from pgops.backfills")
+    assert spec["where"] == "status = 'pending'" and waits == []
+
+
+def test_a_ledger_that_is_down_stops_no_backfill(pending):
+    pending.connect("pgops_ledger", port=1)
+    run = pending.run("batched_backfill", **SPEC, dry_run=False)
+    assert run.state == "success", run.states
+    assert count(pending) == 0
+
+
+def test_a_cancelled_job_is_cancelled_in_the_ledger_without_any_worker(pending):
+    from pgops.backfill.check import check
+    from pgops.backfill.job import Run, begin
+    from pgops.backfill.plan import plan
+    from pgops.backfill.spec import read
+
+    target = pending.dsn("pg_app_owner")
+    checked = check(target, read(SPEC))
+    job = begin(target, checked, plan(target, checked), Run("somebody", "test"))
+    assert pending.run("backfill_control", database="app", job=job.id, action="cancel").state == "success"
+    assert pending.ledger("select job, status from pgops.backfills") == [(job.id, "cancelled")]

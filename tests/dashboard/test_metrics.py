@@ -23,6 +23,7 @@ def samples(families) -> dict[tuple, float]:
 def test_they_are_the_figures_of_the_pages(stand, accept, parse):
     stand.fleet("app", "crm", EVIL)
     stand.record(
+        "DROP TABLE pgops.drills",
         HEALTH,
         BACKUP.format(hours=1),
         "INSERT INTO pgops.health_figures (database, name, at, value) VALUES ('app', 'database_size', now(), 123),"
@@ -39,7 +40,7 @@ def test_they_are_the_figures_of_the_pages(stand, accept, parse):
     assert found["pgops_database_size_bytes", "app"] == 123
     assert found["pgops_connections_used_ratio", "app"] == pytest.approx(0.45)
     assert ("pgops_backup_size_bytes", "crm") not in found  # nothing is known: no figure, not zero
-    assert found["pgops_ledger_area_missing", "backfills"] == 1
+    assert found["pgops_ledger_area_missing", "drills"] == 1
 
 
 def test_prometheus_logs_in_with_the_token_of_a_variable(stand, monkeypatch):

@@ -194,21 +194,27 @@ def test_a_drill_that_failed_is_critical_and_the_last_good_one_is_still_named(st
     assert "drill failed" in page and "restored in 61 s" in page and "5.0 MiB" in page and "1 crit" in page
 
 
-def test_running_backfills_show_their_progress_once_the_ledger_records_them(stand):
-    assert "Backfills" in text(stand.page()).partition("Not shown")[2]
+def test_running_backfills_show_their_progress(stand):
     stand.record(
-        "CREATE TABLE IF NOT EXISTS pgops.backfills (database text, job bigint, created_at timestamptz,"
-        " table_name text, status text, desired text, percent float8, rows_per_second float8, eta_p50 float8,"
-        " error text, dag_run text,"
-        " finished_at timestamptz, recorded_at timestamptz)",
-        "INSERT INTO pgops.backfills (database, job, created_at, table_name, status, desired, percent, eta_p50, error,"
-        " dag_run, recorded_at) VALUES ('app', 1, now(), 'public.orders', 'running', 'run', 41.4, 5400, '',"
-        " 'batched_backfill/manual__9', now())",
+        "INSERT INTO pgops.backfills (database, job, created_at, table_name, spec, status, desired, speed, rows_estimate,"
+        " rows_done, percent, eta_p50, batches, retries, skipped, waiting, held_up, error, created_by, dag_run)"
+        " VALUES ('app', 1, now(), 'public.orders', '{}', 'running', 'run', 1, 1000, 414, 41.4, 5400, 9, 0, 0, '{}', '{}',"
+        " '', 'anna', 'batched_backfill/manual__9')",
     )
     page = stand.page()
     assert Elements(page).named("progress")[0]["value"] == "41.4"
     assert "41 %, running, 90 min left" in text(page) and "/dags/batched_backfill/runs/manual__9" in page
-    assert "Backfills" not in text(page).partition("Not shown")[2]
+    assert "Backfills" in stand.page("database/app")
+    stand.record("UPDATE pgops.backfills SET finished_at = now()")
+    assert Elements(stand.page()).named("progress") == []
+
+
+def test_what_a_ledger_does_not_record_yet_is_named_until_it_does(stand):
+    stand.record("DROP TABLE pgops.backfills")
+    assert "Backfills: not recorded yet" in text(stand.page()).replace(" :", ":").partition("Not shown")[2]
+    stand.record("DROP SCHEMA pgops CASCADE")
+    stand.record("SELECT 1")
+    assert "Backfills" not in text(stand.page()).partition("Not shown")[2]
 
 
 # --- when something is missing ---

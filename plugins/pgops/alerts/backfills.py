@@ -6,8 +6,20 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pgops import units
-from pgops.alerts.blocks import NOTIFICATION_TEXT, Block, Message, code, context, fields, header, markdown, safe, when
-from pgops.alerts.messages import BAD_ICON, GOOD_ICON, LOOKS, ending
+from pgops.alerts.blocks import (
+    NOTIFICATION_TEXT,
+    Block,
+    Message,
+    code,
+    context,
+    fields,
+    header,
+    markdown,
+    prose,
+    safe,
+    when,
+)
+from pgops.alerts.messages import BAD_ICON, GOOD_ICON, LOOKS, ending, run_command
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,43 @@ class BackfillNews:
     by: str
     started_at: datetime
     log_url: str
+
+
+@dataclass(frozen=True)
+class StallNews:
+    """A backfill that stands still; or goes on, and then `reason` is empty."""
+
+    database: str
+    table: str
+    job: int
+    reason: str
+    seconds: float
+    percent: float
+    rows: int
+    log_url: str
+
+
+def stall_message(news: StallNews, *, runbook_url: str | None = None) -> Message:
+    """One message when it stands still for long, and one when it goes on."""
+    over = not news.reason
+    outcome = "goes on" if over else "is held up"
+    icon = GOOD_ICON if over else ":double_vertical_bar:"
+    headline = f"{news.database}: backfill of {news.table} {outcome}"
+    pairs = [
+        ("Job", code(str(news.job))),
+        ("Stood still for" if over else "Stands still for", units.duration(news.seconds)),
+        ("Done", f"{news.percent:.0f} %, {news.rows} rows"),
+    ]
+    blocks: list[Block] = [header(f"{icon} {headline}"), fields(pairs)]
+    command = ""
+    if not over:
+        blocks.append(markdown(f"*Held up by*\n{code(news.reason, 900)}"))
+        blocks.append(
+            prose("It goes on by itself. The next command pauses it; cancel ends it, with its rows as they are.")
+        )
+        command = run_command("backfill_control", {"database": news.database, "job": news.job, "action": "pause"})
+    blocks += ending(news.log_url, command, "" if over else "backfill-held-up", runbook_url)
+    return Message(safe(headline, NOTIFICATION_TEXT), tuple(blocks), "" if over else LOOKS["warn"].color)
 
 
 def backfill_message(news: BackfillNews, *, runbook_url: str | None = None) -> Message:

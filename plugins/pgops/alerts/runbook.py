@@ -24,6 +24,7 @@ SECTIONS = {
     "validation-did-not-run": "Validation did not run",
     "deployment-refused": "Deployment refused",
     "deployment-failed-or-was-rolled-back": "Deployment failed or was rolled back",
+    "backfill-held-up": "Backfill held up",
     "backfill-stopped": "Backfill stopped",
     "column-not-finished": "Column not finished",
     "dead-man-ping-missing": "Dead-man ping missing",

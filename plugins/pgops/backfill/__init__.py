@@ -8,6 +8,7 @@ from pgops.backfill.job import Job, Run, Skipped, State, begin, control, jobs, s
 from pgops.backfill.pace import Go, Pace, Stop, Unthrottled, Wait
 from pgops.backfill.plan import Plan, plan
 from pgops.backfill.spec import Spec, read, read_yaml
+from pgops.backfill.stall import Stall
 from pgops.backfill.worker import BadRow, Options, Worked, work
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Run",
     "Skipped",
     "Spec",
+    "Stall",
     "State",
     "Stop",
     "Unthrottled",

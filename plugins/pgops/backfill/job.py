@@ -102,8 +102,10 @@ class State:
     Attributes:
         percent: of the rows to walk through, done before or not; 100 only when it is finished.
         rate: rows changed a second over the newest batches, sleeps included; None before the first.
-        eta_p50, eta_p90: seconds, sleeps included; None when nobody can know.
+        eta_p50, eta_p90: seconds of the walk, sleeps included; None when nobody can know. What follows it, a closing
+            sweep, is not in it.
         waiting: why ranges stand still at the moment.
+        batch_p50_ms, batch_max_ms: of the newest batches; None before the first and after the last.
     """
 
     job: Job
@@ -117,6 +119,14 @@ class State:
     eta_p50: float | None
     eta_p90: float | None
     waiting: tuple[str, ...]
+    batch_p50_ms: float | None = None
+    batch_max_ms: float | None = None
+
+    @property
+    def sweeping(self) -> bool:
+        """Whether the walk is over, and what came or was left behind meanwhile is being looked for."""
+        left = [one for one in self.ranges if not one.done]
+        return bool(left) and all(one.pass_ or one.kind == "rest" for one in left)
 
     def line(self) -> str:
         """For a log."""
@@ -125,6 +135,8 @@ class State:
             text += f" at {self.rate:.0f} rows/s"
         if self.eta_p50 is not None:
             text += f", ETA {units.duration(self.eta_p50)} (p90 {units.duration(self.eta_p90)})"
+        if self.sweeping:
+            text += ", closing sweep"
         if self.skipped:
             text += f", {self.skipped} skipped"
         return f"{text}, waits: {'; '.join(self.waiting)}" if self.waiting else text
@@ -229,6 +241,7 @@ def read_state(connection: Connection, job: int, where: str) -> State:
     walking = [one for one in ranges if not one.done and one.pass_ == 0 and one.kind != "rest"]
     newest = {n: some for n, some in batches.items() if n in {one.n for one in walking if one.alive}}
     low, high = eta(walking, newest)
+    took = sorted(batch.ms for some in newest.values() for batch in some)
     return State(
         job=found,
         ranges=ranges,
@@ -241,6 +254,8 @@ def read_state(connection: Connection, job: int, where: str) -> State:
         eta_p50=low,
         eta_p90=high,
         waiting=tuple(sorted({one.waiting for one in ranges if one.waiting and not one.done})),
+        batch_p50_ms=statistics.median(took) if took else None,
+        batch_max_ms=took[-1] if took else None,
     )
 
 

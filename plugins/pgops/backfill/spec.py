@@ -106,16 +106,27 @@ class Spec:
         }
 
 
-def read_yaml(text: str, where: str = "the backfill's specification") -> Spec:
+def read_yaml(text: str, where: str = "the backfill's specification", database: str | None = None) -> Spec:
     """A specification in YAML; see `read`.
 
+    Args:
+        text: of a form or a file.
+        where: how errors call the place it came from.
+        database: for which it has to be; then the text need not say so.
+
     Raises:
-        Refused: it is not YAML, or not a specification.
+        Refused: it is not YAML, not a specification, or one for another database.
     """
     try:
         content = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
         raise _refused(f"It is not YAML: {' '.join(str(error).split())}", where, "Correct the text") from None
+    if database is not None and isinstance(content, dict) and content.setdefault("database", database) != database:
+        raise _refused(
+            f"It is for {content['database']!r}, and {database!r} was chosen",
+            f"{where}, database",
+            "Let both agree",
+        )
     return read(content, where)
 
 

@@ -30,9 +30,11 @@ from pgops.backfill import job as jobs
 from pgops.backfill.check import APPLICATION, ask, part_of, run, session
 from pgops.backfill.job import Job, RangeState, State, as_json
 from pgops.backfill.pace import Go, Pace, Stop, Unthrottled
+from pgops.backfill.stall import Stall, StallWatch
 from pgops.backfill.statements import Position, Statements
 from pgops.backfill.steering import Steering
 from pgops.errors import LostOwnership, PgOpsError, Refused
+from pgops.include import sql_text
 from pgops.postgres import DatabaseError, Dsn, Limits
 
 log = logging.getLogger(__name__)
@@ -65,6 +67,7 @@ class Options:
         vacuum_least_rows: rows changed between two looks at that.
         most_passes: sweeps after which rows that keep coming are an error.
         progress_every: seconds between calls of on_progress.
+        stall_after: seconds without a batch of any worker after which on_stall is called.
     """
 
     target_ms: float = 40
@@ -80,6 +83,7 @@ class Options:
     vacuum_least_rows: int = 100_000
     most_passes: int = 10
     progress_every: float = 5
+    stall_after: float = 600
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,7 @@ def work(
     options: Options = Options(),
     stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[State], None] = lambda state: None,
+    on_stall: Callable[[Stall], None] = lambda stall: None,
     application_name: str = APPLICATION,
 ) -> Worked:
     """Work on a job until it is finished, or until it may not go on.
@@ -170,12 +175,13 @@ def work(
         pace: may slow or stop the work.
         stop: asked several times a second; after a True the work ends with its last checkpoint.
         on_progress: called every few seconds.
+        on_stall: called once when the job stands still for long, and once when it goes on, by one of its workers.
 
     Raises:
         BadRow: a row cannot be changed, and the policy says stop.
         PgOpsError: the table is gone, rows stay locked, rows keep coming, or the server stays away.
     """
-    worker = _Worker(dsn, job, ranges, pace or Unthrottled(), options, stop, on_progress, application_name)
+    worker = _Worker(dsn, job, ranges, pace or Unthrottled(), options, stop, on_progress, on_stall, application_name)
     try:
         return worker.work()
     except (Refused, LostOwnership):
@@ -195,6 +201,7 @@ class _Worker:
         options: Options,
         stop: Callable[[], bool],
         on_progress: Callable[[State], None],
+        on_stall: Callable[[Stall], None],
         application_name: str,
     ) -> None:
         self.dsn, self.id, self.only, self.pace, self.options = dsn, job, ranges, pace, options
@@ -206,6 +213,8 @@ class _Worker:
         self.connection: Connection
         self.desired, self.speed = "run", 1.0
         self.wal = 0
+        self.watch = StallWatch(job, options.stall_after, dsn.where, on_stall)
+        self.stalled = False
 
     # --- sessions ---
 
@@ -240,13 +249,20 @@ class _Worker:
         try:
             if self.job.status == "cancelled":
                 raise _Ended("cancelled")
-            while (walk := self._claim()) is not None:
-                self._walk(walk)
-                ask(self.connection, "work/release.sql", job=self.id, n=walk.n)
-            if self.job.status == "done" or ask(self.connection, "job/finish.sql", id=self.id):
-                return "done", ""
-            ranges = jobs.read_ranges(self.connection, self.id)
-            return ("done" if all(one.done for one in ranges) else "idle"), ""
+            while True:
+                while (walk := self._claim()) is not None:
+                    self._walk(walk)
+                    ask(self.connection, "work/release.sql", job=self.id, n=walk.n)
+                if self.job.status == "done":
+                    return "done", ""
+                ranges = jobs.read_ranges(self.connection, self.id)
+                if not all(one.done for one in ranges):
+                    return "idle", ""
+                if self._nothing_moved(ranges):
+                    break
+                self.only = None
+            ask(self.connection, "job/finish.sql", id=self.id)
+            return "done", ""
         except _Ended as ended:
             return ended.outcome, ended.reason
 
@@ -436,7 +452,7 @@ class _Worker:
                 where=self.dsn.where,
                 remedy="Look into pgops.backfill_ranges who works on it",
             )
-        self.desired, self.speed = said[0]["desired"], said[0]["speed"]
+        self.desired, self.speed, self.stalled = said[0]["desired"], said[0]["speed"], said[0]["stalled"]
         written, self.wal = max(0, said[0]["wal"] - self.wal) if self.wal else 0, said[0]["wal"]
         return said[0]["batches"], written
 
@@ -449,6 +465,7 @@ class _Worker:
         self.count.since_vacuum += rows
         if rows or (walk.pass_ == 0 and walk.state.kind != "rest"):
             self.progressed = time.monotonic()
+        self.watch.moved(self.connection, self.stalled)
 
     # --- the closing sweep ---
 
@@ -465,6 +482,40 @@ class _Worker:
         self._mine(ask(self.connection, "work/range_done.sql", job=self.id, n=walk.n, **{"pass_": walk.pass_}), walk)
         return True
 
+    def _nothing_moved(self, ranges: Sequence[RangeState]) -> bool:
+        """The closing look, over all ranges at one instant. A row whose key is changed, or that goes to another
+        partition, may come to a range that was done before, and not yet be done itself.
+        """
+        keyed = [one for one in ranges if one.kind == "keys"]
+        if len(keyed) < 2:  # a range has already looked at all of itself at once
+            return True
+        try:
+            with self._transaction():
+                run(self.connection, sql_text("backfill/work/one_snapshot.sql"))
+                self._allow(self.options.proof_timeout)
+                found = [part for part in sorted({one.part for one in keyed}) if self._part_left(part)]
+        except psycopg2.errors.QueryCanceled:
+            if self.stop():
+                raise _Ended("stopped") from None
+            log.warning("No time for a look whether rows have moved between the ranges of backfill %s", self.id)
+            return True
+        for part in found:
+            log.info("Rows of %s have moved into ranges that were done: they are looked through once more", part)
+            ask(self.connection, "work/reopen.sql", job=self.id, part=part)
+        return not found
+
+    def _part_left(self, oid: int) -> bool:
+        part = part_of(self.connection, oid, self.job.keys[oid])
+        if part is None:  # dropped, with all that was to do in it
+            return False
+        statements = Statements(part, self.job.spec, self.id)
+        return bool(run(self.connection, statements.probe(statements.between(None, self.job.max_key[oid]))).fetchone())
+
+    def _allow(self, seconds: float) -> None:
+        """How long a statement of this transaction may take."""
+        limit = sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(int(seconds * 1000)))
+        run(self.connection, limit)
+
     def _left(self, walk: _Walk, seconds: float | None = None) -> str:
         """A row that is still to do; "unknown" if that took too long to find out; empty if there is none."""
         rows = walk.statements.between(walk.state.lo, walk.state.hi)
@@ -473,8 +524,7 @@ class _Worker:
         try:
             with self._transaction():
                 if seconds is not None:
-                    limit = sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(int(seconds * 1000)))
-                    run(self.connection, limit)
+                    self._allow(seconds)
                 found = run(self.connection, walk.statements.probe(rows)).fetchone()
         except psycopg2.errors.QueryCanceled:
             if self.stop():
@@ -678,6 +728,7 @@ class _Worker:
             self.count.waited += slept
             self.count.reason = reason
             self.desired, self.speed = said[0]["desired"], said[0]["speed"]
+            self.watch.held_up(self.connection, reason)
             self._report()
             if self.desired == "cancel":
                 return

@@ -78,6 +78,10 @@ class ColumnSpec:
         """Triggers fire in the order of their names: this one sees what the others have made of the row."""
         return _short(f"zzz_pgops_fill_{self.column}")
 
+    def index_of(self, partition: str) -> str:
+        """The name of the index on a partition."""
+        return _short(f"{partition}_{self.column}_idx")
+
     @property
     def digest(self) -> str:
         """Of what the trigger's function does."""

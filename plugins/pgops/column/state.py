@@ -12,6 +12,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extras import RealDictCursor
 
+from pgops.column.partitions import Index, PartIndex, part_indexes
 from pgops.column.spec import ColumnSpec
 from pgops.errors import Refused
 from pgops.include import query, sql_text
@@ -24,7 +25,6 @@ LOOK_SECONDS = 5.0
 
 Constraint = Literal["absent", "not valid", "valid", "foreign"]
 Trigger = Literal["absent", "ours", "stale", "foreign"]
-Index = Literal["absent", "building", "invalid", "valid", "foreign"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class ColumnState:
         check: the CHECK of our name.
         trigger: the trigger and function of our names; "stale" is ours, and not as the spec says.
         index: what bears the index's name.
+        part_indexes: of a partitioned table, with its own; from the top down.
         unfilled: whether rows still want a value; None when looking would take long.
         unfilled_rows: how many, by the statistics.
         unfillable: whether the backfill expression is NULL for some row; None as above.
@@ -68,6 +69,7 @@ class ColumnState:
     check: Constraint = "absent"
     trigger: Trigger = "absent"
     index: Index = "absent"
+    part_indexes: tuple[PartIndex, ...] = ()
     unfilled: bool | None = None
     unfilled_rows: int | None = None
     unfillable: bool | None = None
@@ -119,6 +121,7 @@ class _Reader:
             "keeps_rows": probe.keeps_rows,
             "trigger": self._trigger(oid),
             "index": self._index(oid),
+            "part_indexes": self._part_indexes(oid) if partitioned else (),
             "check": self._check(oid),
         }
         if column is None:
@@ -255,6 +258,16 @@ class _Reader:
             return "foreign"
         return "valid" if found["valid"] else "building" if found["building"] else "invalid"
 
+    def _part_indexes(self, oid: int) -> tuple[PartIndex, ...]:
+        spec = self.spec
+        if spec.index_name is None:
+            return ()
+        tables = _all(self.connection, "partitions", oid=oid)
+        names = {row["oid"]: spec.index_of(row["name"]) for row in tables} | {oid: spec.index_name}
+        oids = list(names)
+        values = {"oids": oids, "names": [names[one] for one in oids], "column": spec.column}
+        return part_indexes(tables, names, _all(self.connection, "partition_indexes", **values))
+
     # --- rows ---
 
     def _unfillable(self, unfilled: str | None) -> bool | None:
@@ -301,10 +314,14 @@ def _constraint(there: bool, valid: bool) -> Constraint:
 
 
 def _one(connection: Connection, name: str, **values: Any) -> dict[str, Any] | None:
+    found = _all(connection, name, **values)
+    return found[0] if found else None
+
+
+def _all(connection: Connection, name: str, **values: Any) -> list[dict[str, Any]]:
     with connection.cursor(cursor_factory=RealDictCursor) as cursor:
         cursor.execute(sql_text(f"column/{name}.sql"), values)
-        row = cursor.fetchone()
-        return None if row is None else dict(row)
+        return [dict(row) for row in cursor.fetchall()]
 
 
 def _said(error: psycopg2.Error) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
+from pgops.column.partitions import PartIndex
 from pgops.column.spec import ColumnSpec
 from pgops.column.state import MARK, ColumnState
 from pgops.errors import Refused
@@ -17,6 +18,8 @@ _NOT_NULL_NOT_VALID = 180000
 _INSTANT = "AccessExclusive, for an instant"
 _SCAN = "ShareUpdateExclusive while the table is read: reads and writes go on"
 _BUILD = "ShareUpdateExclusive; it waits for transactions that are older than itself: reads and writes go on"
+_SHARE = "Share on the partitioned table alone, for an instant: writes wait"
+_ATTACH = "AccessExclusive on the partition's index, for an instant"
 _ROWS = "row locks, batch by batch"
 
 
@@ -98,12 +101,6 @@ def refuse_conflicts(state: ColumnState, spec: ColumnSpec) -> None:
     Raises:
         Refused: with the first thing that is in the way.
     """
-    if spec.index_name is not None and state.partitioned:
-        raise _refused(
-            spec,
-            "An index of a partitioned table cannot be built CONCURRENTLY",
-            "Leave the index out; build it on each partition and attach those",
-        )
     if state.exists:
         _refuse_other_column(state, spec)
     foreign = {
@@ -118,9 +115,11 @@ def refuse_conflicts(state: ColumnState, spec: ColumnSpec) -> None:
                 f"There is another {what} named {name!r}",
                 "Rename or drop it, or give another name if it is an index",
             )
-    if state.index == "building":
+    _refuse_other_indexes(state, spec)
+    building = [one.index for one in state.part_indexes if one.state == "building"]
+    if state.index == "building" or building:
         raise Refused(
-            f"The index {spec.index_name!r} is just being built",
+            f"The index {building[0] if building else spec.index_name!r} is just being built",
             where=spec.label,
             remedy="Wait until that has ended",
             retry=True,
@@ -147,6 +146,32 @@ def _refuse_other_column(state: ColumnState, spec: ColumnSpec) -> None:
             spec,
             f"{spec.label} has the default {state.default}; {state.wanted_default or 'none'} is wanted",
             "Somebody relies on it: drop it (ALTER COLUMN ... DROP DEFAULT) or correct the default here",
+        )
+
+
+def _refuse_other_indexes(state: ColumnState, spec: ColumnSpec) -> None:
+    """What is in the way of the indexes of a partitioned table."""
+    for one in state.part_indexes:
+        if one.foreign_table:
+            raise _refused(
+                spec,
+                f"The partition {one.schema}.{one.table} lies on another server, where no index can be built from here",
+                "Leave the index out, and build one on each of the other partitions",
+            )
+        if one.state == "foreign":
+            raise _refused(
+                spec,
+                f"There is another relation named {one.schema}.{one.index}",
+                "Rename or drop it: the partition's index is to have that name",
+            )
+    complete = all(one.attached and (one.state == "valid" or not one.leaf) for one in state.part_indexes)
+    broken = [one for one in state.part_indexes if one.leaf and one.attached and one.state == "invalid"]
+    if broken or (state.part_indexes and complete and state.index == "invalid"):
+        culprit = (broken or state.part_indexes)[0]
+        raise _refused(
+            spec,
+            f"The index {culprit.schema}.{culprit.index} is invalid, and part of {spec.index_name!r} already",
+            f"DROP INDEX {spec.index_name} (it takes those of the partitions with it), and run this again",
         )
 
 
@@ -222,11 +247,43 @@ class _Plan:
     def _index(self) -> list[Step]:
         if self._spec.index_name is None or self._state.index == "valid":
             return []
+        if self._state.partitioned:
+            return self._indexes_of_partitions()
         name = sql.Identifier(self._spec.index_name)
         steps = [self._drop_index("drop invalid index")] if self._state.index == "invalid" else []
         build = self._statement("create_index", index=name)
         undo = self._drop_index("").statements
         return [*steps, Step("create index", _BUILD, (build,), undo, alone=True, patient=True)]
+
+    def _indexes_of_partitions(self) -> list[Step]:
+        """First those that hold no rows, then each partition's, which is attached at once."""
+        upper = [one for one in self._state.part_indexes if not one.leaf]
+        leaves = [one for one in self._state.part_indexes if one.leaf and not one.attached]
+        steps = []
+        for one in upper:
+            if one.state == "absent":
+                steps.append(Step("create parent index", _SHARE, (self._of_part("create_parent_index", one),)))
+            if not one.attached and one.above:
+                steps.append(self._attach(one))
+        for one in leaves:
+            if one.state == "invalid":
+                drop = self._statement("drop_index", index=sql.Identifier(one.schema, one.index))
+                steps.append(Step("drop invalid index", _BUILD, (drop,), alone=True, patient=True))
+            if one.state != "valid":
+                build = self._of_part("create_index", one)
+                steps.append(Step("create index", _BUILD, (build,), alone=True, patient=True))
+            steps.append(self._attach(one))
+        return steps
+
+    def _of_part(self, statement: str, one: PartIndex) -> sql.Composed:
+        table = sql.Identifier(one.schema, one.table)
+        return self._statement(statement, table=table, index=sql.Identifier(one.index))
+
+    def _attach(self, one: PartIndex) -> Step:
+        attach = self._statement(
+            "attach_index", parent=sql.Identifier(*(one.above or ())), index=sql.Identifier(one.schema, one.index)
+        )
+        return Step("attach index", _ATTACH, (attach,))
 
     def _end(self, changed: bool) -> list[Step]:
         """The planner learns the values; with that the column is finished, and is nobody's to take back."""
@@ -241,7 +298,9 @@ class _Plan:
 
     def undo(self) -> list[Step]:
         state, steps = self._state, []
-        if state.exists and state.index in ("valid", "invalid"):
+        if (
+            state.exists and state.index in ("valid", "invalid") and not state.partitioned
+        ):  # else it goes with the column
             steps.append(self._drop_index("drop index"))
         if state.trigger in ("ours", "stale"):
             steps.append(Step("drop trigger", _INSTANT, self._drop_trigger()))

@@ -52,6 +52,8 @@ class BackfillPolicy(Policy):
     min_rows_per_second: slowed down by latency and its kind, it is still as fast as this, so that it ends some day.
         What does harm (lag, blocked sessions, blackouts) makes it wait in any case.
     max_sleep_ratio: the longest sleep after a batch, as a multiple of the time that the batch took.
+    stall_alert_minutes: a backfill that is held up for longer, by whatever or whomever, says so in Slack once, and once
+        more when it goes on.
     max_blind_seconds: a signal that nobody could read for so long stops the backfill; until then no batch runs.
     """
 
@@ -74,6 +76,7 @@ class BackfillPolicy(Policy):
     vacuum_dead_share: float = Field(0.2, gt=0, le=1)
     min_rows_per_second: float = Field(200, ge=0)
     max_sleep_ratio: float = Field(8, ge=0.05, le=1000)
+    stall_alert_minutes: float = Field(10, gt=0)
     max_blind_seconds: float = Field(60, gt=0, le=3600)
 
     @field_validator("blackouts")

@@ -86,6 +86,10 @@ class Ledger:
         """Record what a run came to for one database."""
         self.rows("record_run", dag_id=dag_id, run_id=run_id, database=database, state=state, detail=json.dumps(detail))
 
+    def record_backfill(self, facts: Mapping[str, Any]) -> None:
+        """Record how far a backfill is; there is one row for each."""
+        self.rows("record_backfill", **facts)
+
     def claim_alert(self, key: str) -> bool:
         """Whether this is the first time that anybody asks for this alert."""
         return bool(self.rows("claim_alert", key=key))

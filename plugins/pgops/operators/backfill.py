@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import TriggerRule
 from airflow.sdk.exceptions import AirflowSkipException
 
 from pgops import units
-from pgops.errors import PgOpsError
+from pgops.errors import PgOpsError, Refused
 from pgops.fleet import Database, Fleet, Settings
 from pgops.operators import resources
+from pgops.operators.backfill_news import LedgerCopy, tell, tell_stall
 from pgops.operators.base import PgOpsOperator, requester, run_name
 from pgops.operators.results import pulled, to_xcom
 
 if TYPE_CHECKING:
     from pgops.backfill.check import CheckedSpec
-    from pgops.backfill.job import Job, State
+    from pgops.backfill.job import State
     from pgops.backfill.plan import Plan
     from pgops.postgres import Dsn
 
@@ -34,12 +35,20 @@ def _target(database: Database) -> Dsn:
 
 
 def _checked(database: Database, params: Mapping[str, Any]) -> CheckedSpec:
-    """The specification of the form, checked on the server."""
+    """The specification of the form's fields or of its YAML, checked on the server."""
     from pgops.backfill.check import check
-    from pgops.backfill.spec import read
+    from pgops.backfill.spec import read, read_yaml
 
-    content = {"database": database.name, **{name: params[name] for name in _FORM if params.get(name)}}
-    return check(_target(database), read(content, "the params"))
+    fields = {name: params[name] for name in _FORM if params.get(name)}
+    if not params.get("spec"):
+        return check(_target(database), read({"database": database.name, **fields}, "the params"))
+    if fields:
+        raise Refused(
+            f"The specification is given twice: as spec, and as {', '.join(fields)}",
+            where="the params",
+            remedy="Leave the one or the other empty",
+        )
+    return check(_target(database), read_yaml(params["spec"], "the params, spec", database.name))
 
 
 def _plan(database: Database, params: Mapping[str, Any]) -> tuple[CheckedSpec, Plan]:
@@ -83,7 +92,7 @@ class BeginBackfillOperator(PgOpsOperator):
         job = begin(_target(database), checked, planned, run)
         log.info("job %s %s", job.id, "goes on" if job.resumed else "begins")
         context["ti"].xcom_push(key="job", value=job.id)
-        _tell(context, fleet.checked_settings(), database, "goes on" if job.resumed else "begins", job, None, "")
+        tell(context, fleet.checked_settings(), database, "goes on" if job.resumed else "begins", job, None, "")
         return list(range(1, params["workers"] + 1))
 
 
@@ -109,15 +118,23 @@ class BackfillWorkOperator(PgOpsOperator):
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return what this worker did, and what held it up."""
         number = context["ti"].xcom_pull(task_ids="begin", key="job")
-        return work_on(fleet.checked_settings(), database, number, self.worker, self._stopping)
+        return work_on(context, fleet.checked_settings(), database, number, self.worker, self._stopping)
 
 
 def work_on(
-    settings: Settings, database: Database, number: int, worker: int, stopping: threading.Event
+    context: Mapping[str, Any],
+    settings: Settings,
+    database: Database,
+    number: int,
+    worker: int,
+    stopping: threading.Event,
 ) -> dict[str, Any]:
     """Work on a job under the throttle of the database's policy; a Worked, and what held it up.
 
+    Meanwhile the ledger hears how far it is, and Slack when it stands still for long.
+
     Args:
+        context: of the task.
         number: of the job.
         worker: of those that share its ranges.
         stopping: set by whoever wants it to end after its last checkpoint.
@@ -130,21 +147,38 @@ def work_on(
 
     policy, target = resources.backfill_policy(database), _target(database)
     job = state(target, number).job
-    options = Options(target_ms=policy.batch_ms, on_error=policy.on_error, vacuum_dead_share=policy.vacuum_dead_share)
+    options = Options(
+        target_ms=policy.batch_ms,
+        on_error=policy.on_error,
+        vacuum_dead_share=policy.vacuum_dead_share,
+        stall_after=60 * policy.stall_alert_minutes,
+    )
     name = f"pgops.backfill.{number}"
     stop = stopping.is_set
-    with Throttle(target, job.table_oid, policy, settings.timezone, workers=name, stop=stop) as pace:
-        worked = work(
-            target,
-            number,
-            None,
-            pace,
-            options=options,
-            stop=stop,
-            on_progress=lambda now: log.info("%s", now.line()),
-            application_name=f"{name}.{worker}",
-        )
-        held_up = pace.reasons()
+    ledger = LedgerCopy(settings, database.name)
+    held_up: dict[str, float] = {}
+
+    def on_progress(now: State) -> None:
+        log.info("%s", now.line())
+        ledger.record(now, {str(worker): pace.reasons()})
+
+    try:
+        with Throttle(target, job.table_oid, policy, settings.timezone, workers=name, stop=stop) as pace:
+            worked = work(
+                target,
+                number,
+                None,
+                pace,
+                options=options,
+                stop=stop,
+                on_progress=on_progress,
+                on_stall=lambda stall: tell_stall(context, settings, database.name, stall),
+                application_name=f"{name}.{worker}",
+            )
+            held_up = pace.reasons()
+    finally:
+        with contextlib.suppress(PgOpsError):  # the database may be what failed
+            ledger.record(state(target, number), {str(worker): held_up} if held_up else {})
     log.info("%s after %s rows in %s", worked.outcome, worked.rows, units.duration(worked.seconds))
     if worked.outcome == "throttled":
         raise PgOpsError(
@@ -209,7 +243,7 @@ class BackfillReportOperator(PgOpsOperator):
         record_run(settings, context, database.name, "success" if done else "failed", result)
         problems = [*pulled(context, "work", "problem"), *pulled(context, "finish", "problem")]
         error = "" if done else problems[0]["error"] if problems else "a task did not come to its end: see its log"
-        _tell(context, settings, database, "is done" if done else f"is {state.job.status}", state.job, state, error)
+        tell(context, settings, database, "is done" if done else f"is {state.job.status}", state.job, state, error)
         if not done:
             ti.xcom_push(key="report", value=result)
             raise PgOpsError(
@@ -232,7 +266,6 @@ class ControlBackfillOperator(PgOpsOperator):
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return how far the job is."""
         from pgops.backfill import job as jobs
-        from pgops.errors import Refused
 
         target, params = _target(database), context["params"]
         known = jobs.jobs(target)
@@ -242,6 +275,8 @@ class ControlBackfillOperator(PgOpsOperator):
         if params["action"] != "look":
             jobs.control(target, number, desired=params["action"], speed=params["speed"])
         state = jobs.state(target, number)
+        if params["action"] != "look":
+            LedgerCopy(fleet.checked_settings(), database.name).record(state)
         log.info(
             "job %s, %s, wished: %s, speed %s: %s",
             number,
@@ -251,35 +286,3 @@ class ControlBackfillOperator(PgOpsOperator):
             state.line(),
         )
         return {"job": number, "status": state.job.status, "percent": state.percent, "rows": state.rows_done}
-
-
-def _tell(
-    context: Mapping[str, Any],
-    settings: Settings,
-    database: Database,
-    outcome: str,
-    job: Job,
-    state: State | None,
-    error: str,
-) -> None:
-    from pgops.alerts.backfills import BackfillNews, backfill_message
-    from pgops.operators.alerting import tell_slack
-
-    held_up: dict[str, float] = {}
-    for worked in pulled(context, "work") if state else []:
-        for reason, seconds in worked["held_up"].items():
-            held_up[reason] = held_up.get(reason, 0.0) + seconds
-    news = BackfillNews(
-        database=database.name,
-        table=job.table,
-        job=job.id,
-        outcome=outcome,
-        rows=state.rows_done if state else None,
-        skipped=state.skipped if state else 0,
-        held_up=tuple(sorted(held_up.items(), key=lambda one: one[1], reverse=True)),
-        error=error,
-        by=job.created_by,
-        started_at=context["dag_run"].start_date or datetime.now(UTC),
-        log_url=context["ti"].log_url,
-    )
-    tell_slack(backfill_message(news, runbook_url=settings.runbook_url), settings, "backfill")

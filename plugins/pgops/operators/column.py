@@ -123,7 +123,7 @@ class ColumnStepsOperator(PgOpsOperator):
         checked = backfill.check(target, backfill.read(content, "the params"))
         run = backfill.Run(created_by=requester(context), dag_run=run_name(context))
         job = backfill.begin(target, checked, backfill.plan(target, checked), run)
-        worked = work_on(settings, database, job.id, 1, self._stopping)
+        worked = work_on(context, settings, database, job.id, 1, self._stopping)
         if worked["outcome"] != "done":
             raise PgOpsError(
                 f"The backfill of {spec.label} is not done: {worked['outcome']} {worked['reason']}",

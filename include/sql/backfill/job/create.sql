@@ -19,8 +19,11 @@ CREATE TABLE IF NOT EXISTS pgops.backfill_jobs (
     updated_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     finished_at   timestamptz,
     error         text NOT NULL DEFAULT '',
+    stalled_since timestamptz,
     CHECK ((finished_at IS NOT NULL) = (status IN ('done', 'cancelled')))
 );
+ALTER TABLE pgops.backfill_jobs ADD COLUMN IF NOT EXISTS stalled_since timestamptz;
+COMMENT ON COLUMN pgops.backfill_jobs.stalled_since IS 'Set once it was said that it stands still; cleared by whoever goes on.';
 CREATE UNIQUE INDEX IF NOT EXISTS backfill_jobs_unfinished ON pgops.backfill_jobs (table_oid) WHERE finished_at IS NULL;
 COMMENT ON TABLE pgops.backfill_jobs IS 'Backfills, one row each. Set desired (run, pause, cancel) or speed to steer it.';
 CREATE TABLE IF NOT EXISTS pgops.backfill_ranges (

@@ -12,6 +12,6 @@ WITH moved AS (
     INSERT INTO pgops.backfill_batches (job, n, seq, rows, units, ms, waited_ms, reason)
     SELECT %(job)s, %(n)s, batches, %(rows)s, %(units)s, %(ms)s, %(waited)s, %(reason)s FROM moved
 )
-SELECT m.batches, j.desired, j.speed,
+SELECT m.batches, j.desired, j.speed, j.stalled_since IS NOT NULL AS stalled,
        pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), '0/0')::bigint AS wal
   FROM moved m, pgops.backfill_jobs j WHERE j.id = %(job)s
