@@ -196,10 +196,11 @@ def test_a_drill_that_failed_is_critical_and_the_last_good_one_is_still_named(st
 
 def test_running_backfills_show_their_progress(stand):
     stand.record(
-        "INSERT INTO pgops.backfills (database, job, created_at, table_name, spec, status, desired, speed, rows_estimate,"
-        " rows_done, percent, eta_p50, batches, retries, skipped, waiting, held_up, error, created_by, dag_run)"
-        " VALUES ('app', 1, now(), 'public.orders', '{}', 'running', 'run', 1, 1000, 414, 41.4, 5400, 9, 0, 0, '{}', '{}',"
-        " '', 'anna', 'batched_backfill/manual__9')",
+        "INSERT INTO pgops.backfills (database, job, created_at, table_name, spec, status, desired, speed,"
+        " rows_estimate, rows_done, percent, eta_p50, batches, retries, skipped, waiting, held_up, error,"
+        " created_by, dag_run)"
+        " VALUES ('app', 1, now(), 'public.orders', '{}', 'running', 'run', 1, 1000, 414, 41.4, 5400, 9, 0, 0, '{}',"
+        " '{}', '', 'anna', 'batched_backfill/manual__9')",
     )
     page = stand.page()
     assert Elements(page).named("progress")[0]["value"] == "41.4"
