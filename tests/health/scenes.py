@@ -1,0 +1,136 @@
+"""Where faults are made: real servers that are healthy until a test breaks something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg2
+
+from pgops.health import Check, Report, Snapshot, Target, Threshold, checks, run
+from pgops.postgres import Dsn
+from sandbox.postgres import PostgresServer, Standby
+
+# What the checks call healthy; the other settings are PostgreSQL's own.
+HEALTHY = {
+    "fsync": "on",
+    "full_page_writes": "on",
+    "synchronous_commit": "off",
+    "autovacuum": "on",
+    "autovacuum_naptime": "1d",  # it must not mend what a test breaks
+    "archive_mode": "on",
+    "archive_command": "/bin/true",
+    "max_connections": "30",
+    "shared_buffers": "16MB",
+    "max_parallel_workers_per_gather": "0",
+    "max_prepared_transactions": "5",
+    "shared_preload_libraries": "pg_stat_statements",
+}
+
+# check -> version -> (fault found, healthy silent); filled by the tests, printed at the end
+TABLE: dict[str, dict[int, tuple[bool, bool]]] = {}
+
+
+@dataclass(frozen=True)
+class Healthy:
+    """A healthy server, its standby, and what the checks say about them: at the second look, a day after the first."""
+
+    major: int
+    primary: PostgresServer
+    standby: Standby
+    report: Report
+
+
+def superuser(server: PostgresServer, dbname: str) -> Dsn:
+    return Dsn("127.0.0.1", server.port, dbname, "postgres", server.password)
+
+
+@dataclass
+class Scene:
+    """One database on a healthy server with a standby; what a fault opens is closed with it."""
+
+    server: PostgresServer
+    standby: Standby
+    dsn: Dsn
+    standby_dsn: Dsn
+    ledger: Dsn
+    check: Check
+    stack: ExitStack
+    facts: dict[str, str] = field(default_factory=lambda: {"disk_bytes": str(2**40)})
+    history: list[Snapshot] = field(default_factory=list)
+
+    def session(self, name: str = "tests", dsn: Dsn | None = None) -> Any:
+        """A cursor of a session of its own."""
+        dsn = dsn or self.dsn
+        connection = psycopg2.connect(dsn.conninfo(), password=dsn.password, application_name=name)
+        self.stack.enter_context(closing(connection))
+        connection.autocommit = True
+        return connection.cursor()
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run SQL as superuser in the scene's database; statistics are flushed."""
+        rows = self.server.execute(statement, self.dsn.dbname)
+        self.server.execute("SELECT pg_stat_force_next_flush()", self.dsn.dbname)
+        return rows
+
+    def look(self, days_ago: float = 1) -> Report:
+        """One run of the check, remembered as that long ago."""
+        at = datetime.now(UTC) - timedelta(days=days_ago)
+        report = run(self.target, checks=[self.check], history=self.history, now=at)
+        self.history.append(report.snapshot)
+        return report
+
+    @property
+    def target(self) -> Target:
+        return Target("scene", self.dsn, {"standby": self.standby_dsn}, self.ledger, dict(self.facts))
+
+
+Maker = Callable[[Scene], Iterator[str]]
+
+
+@dataclass(frozen=True)
+class Fault:
+    check: str
+    make: Callable[[Scene], Any]
+    at: float | None
+
+    def lowered(self, check: Check) -> Check:
+        """The check with a threshold that a test can reach, where it has to."""
+        if self.at is None:
+            return check
+        given = check.warn or check.crit or check.info
+        assert given is not None
+        return replace(check, info=None, crit=None, warn=Threshold(given.above, False, self.at))
+
+
+FAULTS: dict[str, Fault] = {}
+
+
+def fault(check: str, at: float | None = None) -> Callable[[Maker], Maker]:
+    """Registers how a check's fault is made; the maker yields the object that must be found."""
+
+    def register(make: Maker) -> Maker:
+        assert check not in FAULTS, check
+        FAULTS[check] = Fault(check, contextmanager(make), at)
+        return make
+
+    return register
+
+
+def check_named(name: str) -> Check:
+    return next(one for one in checks() if one.name == name)
+
+
+# Real contents, as an application has them: keys with indexes, statistics, a sequence that has begun.
+CONTENTS = """
+CREATE TABLE people (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL);
+CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+                     person bigint NOT NULL REFERENCES people, amount numeric NOT NULL);
+CREATE INDEX ON orders (person);
+INSERT INTO people (name) SELECT 'person ' || n FROM generate_series(1, 2000) n;
+INSERT INTO orders (person, amount) SELECT id, id FROM people;
+VACUUM ANALYZE;
+"""

@@ -1,0 +1,53 @@
+"""Every check finds its fault, made for real, and is silent on a healthy server: the table at the end of the run."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pytest
+
+from pgops.health import Status, checks, run
+from pgops.ledger import Ledger
+from tests import servers
+from tests.health.scenes import FAULTS, TABLE, Healthy, Scene, superuser
+
+for module in sorted(servers.Path(__file__).parent.glob("faults_*.py")):
+    __import__(f"tests.health.{module.stem}")
+
+CHECKS = {check.name: check for check in checks()}
+
+
+def test_every_check_has_a_fault_and_every_fault_a_check() -> None:
+    assert set(FAULTS) == set(CHECKS)
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_the_fault_is_found_and_a_healthy_server_is_silent(name: str, healthy: Healthy, ledger: Ledger) -> None:
+    about_healthy = [one for one in healthy.report.outcomes if one.check.name == name]
+    supported = CHECKS[name].query(healthy.major) is not None
+    silent = bool(about_healthy) and all(
+        one.status is (Status.OK if supported else Status.SKIPPED) for one in about_healthy
+    )
+    if not supported:
+        assert silent, about_healthy
+        return
+    fault = FAULTS[name]
+    with ExitStack() as stack:
+        dsn = stack.enter_context(servers.fresh_database(healthy.primary))
+        scene = Scene(
+            healthy.primary,
+            healthy.standby,
+            dsn,
+            superuser(healthy.standby, dsn.dbname),
+            ledger.dsn,
+            fault.lowered(CHECKS[name]),
+            stack,
+        )
+        expected = stack.enter_context(fault.make(scene))
+        if not healthy.standby.execute("SELECT pg_is_wal_replay_paused()")[0][0]:
+            healthy.standby.wait_until_caught_up()
+        report = run(scene.target, checks=[scene.check], history=scene.history)
+    found = expected in [one.object for one in report.findings if one.check == name]
+    TABLE.setdefault(name, {})[healthy.major] = (found, silent)
+    assert found, report.outcomes
+    assert silent, about_healthy
