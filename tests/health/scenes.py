@@ -18,7 +18,7 @@ from sandbox.postgres import PostgresServer, Standby
 HEALTHY = {
     "fsync": "on",
     "full_page_writes": "on",
-    "synchronous_commit": "off",
+    "synchronous_commit": "on",
     "autovacuum": "on",
     "autovacuum_naptime": "1d",  # it must not mend what a test breaks
     "archive_mode": "on",

@@ -31,9 +31,10 @@ WITH used AS (
 SELECT seqrelid::regclass::text AS object,
        100 * (last::numeric - begin) / nullif(finish::numeric - begin, 0) AS value,
        'at ' || last || ' of ' || finish
-           || coalesce(format(', fills %s.%I (%s)', attrelid::regclass, attname, format_type(atttypid, NULL)), '') AS says,
+           || CASE WHEN attrelid IS NULL THEN ''
+                   ELSE format(', fills %s.%I (%s)', attrelid::regclass, attname, format_type(atttypid, NULL)) END AS says,
        CASE WHEN atttypid IN ('int2'::regtype, 'int4'::regtype)
-            THEN format('ALTER TABLE %s ALTER COLUMN %I TYPE bigint; -- rewrites the table: prefer zero_downtime_column',
+            THEN format('ALTER TABLE %s ALTER COLUMN %I TYPE bigint -- rewrites it: prefer zero_downtime_column',
                         attrelid::regclass, attname) END AS mend
   FROM used
  WHERE last IS NOT NULL
