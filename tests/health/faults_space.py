@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.health.scenes import Scene, fault
-from tests.servers import eventually
 
 
 @fault("cache_hit_ratio")
@@ -52,12 +51,97 @@ def unused_indexes(scene: Scene) -> Iterator[str]:
     yield 'public."nobody\'s"'
 
 
-@fault("standby_lag", at=0)
-def standby_lag(scene: Scene) -> Iterator[str]:
-    scene.standby.wait_until_caught_up()
-    scene.standby.execute("SELECT pg_wal_replay_pause()")
-    scene.execute("CREATE TABLE later ()")
-    behind = "SELECT pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()"
-    assert eventually(lambda: scene.standby.execute(behind)[0][0])
+@fault("freeze_overdue")
+def freeze_overdue(scene: Scene) -> Iterator[str]:
+    scene.execute('CREATE TABLE "old\'s" () WITH (autovacuum_freeze_max_age = 100000)')
+    burn = scene.session()
+    burn.execute("DO $$ BEGIN FOR i IN 1..120000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$")
+    scene.execute("CREATE TABLE flushed ()")  # so that the standby gets all of it
+    yield 'public."old\'s"'
+
+
+@fault("wraparound_days_left", at=10**18)
+def wraparound_days_left(scene: Scene) -> Iterator[str]:
+    scene.facts["wraparound_age"] = "0"
+    for days_ago in (3, 2, 1):
+        scene.execute(f"CREATE TABLE t{days_ago} ()")
+        scene.look(days_ago)
+    scene.execute("CREATE TABLE t0 ()")
+    yield scene.dsn.dbname
+
+
+@fault("disk_used")
+def disk_used(scene: Scene) -> Iterator[str]:
+    scene.facts["disk_bytes"] = "20000000"
     yield ""
-    scene.standby.execute("SELECT pg_wal_replay_resume()")
+
+
+@fault("disk_days_left")
+def disk_days_left(scene: Scene) -> Iterator[str]:
+    for days_ago in (3, 2, 1):
+        scene.look(days_ago)
+        scene.execute(f"CREATE TABLE t{days_ago} AS SELECT repeat('x', 1000) FROM generate_series(1, 5000)")
+    scene.facts["disk_bytes"] = str(int(scene.history[0].samples[0].amount) + 50_000_000)
+    yield ""
+
+
+@fault("wal_directory", at=3)
+def wal_directory(scene: Scene) -> Iterator[str]:
+    scene.execute("SELECT pg_create_physical_replication_slot('keeper', true)")
+    for _ in range(4):
+        scene.execute("SELECT pg_logical_emit_message(false, 'tests', 'x'); SELECT pg_switch_wal()")
+    yield ""
+    scene.execute("SELECT pg_drop_replication_slot('keeper')")
+
+
+@fault("database_size", at=0)
+def database_size(scene: Scene) -> Iterator[str]:
+    yield ""
+
+
+@fault("biggest_tables", at=10**6)
+def biggest_tables(scene: Scene) -> Iterator[str]:
+    scene.execute("CREATE TABLE big AS SELECT repeat('x', 1000) FROM generate_series(1, 5000)")
+    yield "public.big"
+
+
+@fault("table_bloat", at=80)
+def table_bloat(scene: Scene) -> Iterator[str]:
+    scene.facts["bloat_bytes"] = "100000"
+    scene.execute("CREATE TABLE \"hollow's\" AS SELECT n, repeat('x', 200) AS t FROM generate_series(1, 20000) n")
+    scene.execute('DELETE FROM "hollow\'s" WHERE n % 20 <> 0')
+    scene.execute('VACUUM ANALYZE "hollow\'s"')
+    yield 'public."hollow\'s"'
+
+
+@fault("index_bloat", at=80)
+def index_bloat(scene: Scene) -> Iterator[str]:
+    scene.facts["bloat_bytes"] = "100000"
+    scene.execute("CREATE TABLE t AS SELECT n, md5(n::text) AS t FROM generate_series(1, 50000) n")
+    scene.execute("CREATE INDEX hollow ON t (t, lower(t))")
+    scene.execute("DELETE FROM t WHERE n % 20 <> 0")
+    scene.execute("VACUUM ANALYZE t")
+    yield "public.hollow"
+
+
+@fault("catalog_dead_rows")
+def catalog_dead_rows(scene: Scene) -> Iterator[str]:
+    columns = ", ".join(f"c{number} int" for number in range(1500))
+    for _ in range(16):
+        scene.execute(f"CREATE TABLE wide ({columns}); DROP TABLE wide")
+    yield "pg_attribute"
+
+
+@fault("int4_keys_used")
+def int4_keys_used(scene: Scene) -> Iterator[str]:
+    scene.execute('CREATE TABLE "far\'s" (id int PRIMARY KEY)')
+    scene.execute('INSERT INTO "far\'s" SELECT 2000000000 + n FROM generate_series(1, 1000) n')
+    scene.execute('ANALYZE "far\'s"')
+    yield 'public."far\'s".id'
+
+
+@fault("narrow_foreign_keys")
+def narrow_foreign_keys(scene: Scene) -> Iterator[str]:
+    scene.execute("CREATE TABLE parent (id bigint PRIMARY KEY)")
+    scene.execute("CREATE TABLE child (parent int REFERENCES parent)")
+    yield "public.child.parent"

@@ -27,6 +27,8 @@ HEALTHY = {
     "shared_buffers": "16MB",
     "max_parallel_workers_per_gather": "0",
     "max_prepared_transactions": "5",
+    "max_wal_senders": "5",
+    "max_replication_slots": "5",
     "shared_preload_libraries": "pg_stat_statements",
 }
 
@@ -76,6 +78,11 @@ class Scene:
         self.server.execute("SELECT pg_stat_force_next_flush()", self.dsn.dbname)
         return rows
 
+    def catch_up(self) -> None:
+        """Let the standby see what the fault did, unless the fault is that it cannot."""
+        if self.standby.ready() and not self.standby.execute("SELECT pg_is_wal_replay_paused()")[0][0]:
+            self.standby.wait_until_caught_up()
+
     def look(self, days_ago: float = 1) -> Report:
         """One run of the check, remembered as that long ago."""
         at = datetime.now(UTC) - timedelta(days=days_ago)
@@ -102,8 +109,8 @@ class Fault:
         if self.at is None:
             return check
         given = check.warn or check.crit or check.info
-        assert given is not None
-        return replace(check, info=None, crit=None, warn=Threshold(given.above, False, self.at))
+        above = given is None or given.above
+        return replace(check, info=None, crit=None, warn=Threshold(above, False, self.at))
 
 
 FAULTS: dict[str, Fault] = {}

@@ -44,8 +44,7 @@ def test_the_fault_is_found_and_a_healthy_server_is_silent(name: str, healthy: H
             stack,
         )
         expected = stack.enter_context(fault.make(scene))
-        if not healthy.standby.execute("SELECT pg_is_wal_replay_paused()")[0][0]:
-            healthy.standby.wait_until_caught_up()
+        scene.catch_up()
         report = run(scene.target, checks=[scene.check], history=scene.history)
     found = expected in [one.object for one in report.findings if one.check == name]
     TABLE.setdefault(name, {})[healthy.major] = (found, silent)

@@ -32,7 +32,8 @@ SELECT seqrelid::regclass::text AS object,
        100 * (last::numeric - begin) / nullif(finish::numeric - begin, 0) AS value,
        'at ' || last || ' of ' || finish
            || CASE WHEN attrelid IS NULL THEN ''
-                   ELSE format(', fills %s.%I (%s)', attrelid::regclass, attname, format_type(atttypid, NULL)) END AS says,
+                   ELSE format(', fills %s.%I (%s)', attrelid::regclass, attname, format_type(atttypid, NULL))
+              END AS says,
        CASE WHEN atttypid IN ('int2'::regtype, 'int4'::regtype)
             THEN format('ALTER TABLE %s ALTER COLUMN %I TYPE bigint -- rewrites it: prefer zero_downtime_column',
                         attrelid::regclass, attname) END AS mend

@@ -14,7 +14,7 @@ _REQUIRED = (
     *("Title", "Scope", "Kind", "Versions", "Privileges", "Cost"),
     *("Warn", "Crit", "Source", "Mend", "Risk", "Purpose"),
 )
-_OPTIONAL = ("Info", "On", "Least", "Facts", "Extension", "Note")
+_OPTIONAL = ("Info", "Unit", "On", "Least", "Facts", "Extension", "Note")
 _OF_A_VARIANT = ("Versions", "Note")
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -123,6 +123,13 @@ class _File:
         limit = self._number(name, found[3]) * factor
         return Threshold(above=found[1] == ">", inclusive=found[2] == "=", limit=limit), dimension
 
+    def unit(self) -> Dimension | None:
+        """For a check that only measures."""
+        text = self.text("Unit")
+        if text and text not in _UNITS and text != "count":
+            raise self.wrong("Unit", f"Unit is '{text}'", f"Write one of: count, {', '.join(filter(None, _UNITS))}")
+        return _UNITS["" if text == "count" else text][0] if text else None
+
     def number(self, name: str) -> float:
         return self._number(name, self.text(name) or "0")
 
@@ -139,9 +146,10 @@ def _check(name: str, path: Path, variants: list[Path]) -> Check:
     file = _File(path, _REQUIRED, _OPTIONAL)
     kind = cast(Kind, file.choice("Kind", get_args(Kind)))
     (info, a), (warn, b), (crit, c) = (file.threshold(one) for one in ("Info", "Warn", "Crit"))
-    dimensions = {one for one in (a, b, c) if one is not None}
+    dimensions = {one for one in (a, b, c, file.unit()) if one is not None}
     if len(dimensions) != 1:
-        raise file.wrong("Warn", "Info, Warn and Crit have no unit in common", "Write at least one, all in one unit")
+        remedy = "Write them all in one unit; where all are never, write the line Unit"
+        raise file.wrong("Warn", "Info, Warn and Crit have no unit in common", remedy)
     (dimension,) = dimensions
     if kind == "forecast" and dimension != "seconds":
         raise file.wrong("Warn", "A forecast is an amount of time", "Write such as '< 14 d'")

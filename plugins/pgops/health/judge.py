@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from statistics import linear_regression
 
 from pgops import units
 from pgops.health.ask import Answer, Row
-from pgops.health.model import Check, Finding, Outcome, Sample, Snapshot, Status, shown
+from pgops.health.model import Check, Finding, Measure, Outcome, Sample, Snapshot, Status, shown
 
 DAY = 86400.0
 WINDOWS = (timedelta(days=7), timedelta(days=28))
@@ -47,11 +48,24 @@ def judge(check: Check, answer: Answer, place: Place, history: Sequence[Snapshot
     """
     if answer.missing is not None:
         return Outcome(check, place.server, answer.missing, answer.why, seconds=answer.seconds)
-    found = [finding for row in answer.rows if (finding := _finding(check, row, place, history)) is not None]
-    found.sort(key=lambda one: -one.status.rank)
+    verdicts = [(row, _verdict(check, row, place, history)) for row in answer.rows]
+    found = _one_each([one for row, verdict in verdicts if (one := _finding(check, row, verdict, place)) is not None])
+    measures = tuple(Measure(row.object, verdict.value) for row, verdict in verdicts)
     status = found[0].status if found else Status.OK
     why = next((one.says for one in found if one.status is Status.UNKNOWN), "") if status is Status.UNKNOWN else ""
-    return Outcome(check, place.server, status, why, tuple(found), answer.seconds)
+    return Outcome(check, place.server, status, why, tuple(found), measures, answer.seconds)
+
+
+def _one_each(findings: list[Finding]) -> list[Finding]:
+    """The worst first, one for each object: sessions of one application are one finding, however many there are."""
+    worst: dict[str, Finding] = {}
+    more: Counter[str] = Counter()
+    for one in sorted(findings, key=lambda one: -one.status.rank):
+        if worst.setdefault(one.object, one) is not one:
+            more[one.object] += 1
+    return [
+        replace(one, says=f"{one.says}; and {more[name]} more") if more[name] else one for name, one in worst.items()
+    ]
 
 
 def samples(check: Check, answer: Answer, server: str) -> list[Sample]:
@@ -65,8 +79,7 @@ def samples(check: Check, answer: Answer, server: str) -> list[Sample]:
     ]
 
 
-def _finding(check: Check, row: Row, place: Place, history: Sequence[Snapshot]) -> Finding | None:
-    verdict = _verdict(check, row, place, history)
+def _finding(check: Check, row: Row, verdict: Verdict, place: Place) -> Finding | None:
     if verdict.value is not None:
         status = check.level(verdict.value)
     else:

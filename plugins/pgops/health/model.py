@@ -186,6 +186,14 @@ def shown(value: float | None, dimension: Dimension) -> str:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """A value that a check saw, finding or not: for charts and monitors. None where it could not be told."""
+
+    object: str
+    value: float | None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How one check ended on one server. `why` is never empty for unknown and skipped."""
 
@@ -194,6 +202,7 @@ class Outcome:
     status: Status
     why: str = ""
     findings: tuple[Finding, ...] = ()
+    measures: tuple[Measure, ...] = ()
     seconds: float = 0
 
 
