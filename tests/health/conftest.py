@@ -13,7 +13,7 @@ from pgops.health import Target, run
 from pgops.ledger import Ledger
 from sandbox.postgres import Standby, free_port
 from tests import servers
-from tests.health.scenes import CONTENTS, HEALTHY, TABLE, Healthy, superuser
+from tests.health.scenes import CONTENTS, HEALTHY, TABLE, Healthy, record_backup, record_drill, superuser
 
 
 @pytest.fixture(scope="session", params=servers.MAJORS)
@@ -30,12 +30,15 @@ def healthy(request: pytest.FixtureRequest, ledger: Ledger) -> Iterator[Healthy]
             if statement.strip():
                 primary.execute(statement, "app")
         standby.wait_until_caught_up()
+        record_backup(ledger, "app", "newest")
+        record_drill(ledger, "app", "newest")
         target = Target(
             "app",
             superuser(primary, "app"),
             {"standby": superuser(standby, "app")},
             ledger.dsn,
-            {"disk_bytes": str(2**40)},
+            # Without `today` a server would become unhealthy with time.
+            {"disk_bytes": str(2**40), "rpo_hours": "26", "today": "2025-12-01"},
         )
         now = datetime.now(UTC)
         looks = []

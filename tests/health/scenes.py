@@ -11,6 +11,7 @@ from typing import Any
 import psycopg2
 
 from pgops.health import Check, Report, Snapshot, Target, Threshold, checks, run
+from pgops.ledger import Ledger
 from pgops.postgres import Dsn
 from sandbox.postgres import PostgresServer, Standby
 
@@ -30,6 +31,11 @@ HEALTHY = {
     "max_wal_senders": "5",
     "max_replication_slots": "5",
     "shared_preload_libraries": "pg_stat_statements",
+    "pg_stat_statements.max": "500",
+    "autovacuum_max_workers": "1",
+    "log_lock_waits": "on",
+    "idle_in_transaction_session_timeout": "10min",
+    "max_slot_wal_keep_size": "10GB",
 }
 
 # check -> version -> (fault found, healthy silent); filled by the tests, printed at the end
@@ -139,5 +145,21 @@ CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 CREATE INDEX ON orders (person);
 INSERT INTO people (name) SELECT 'person ' || n FROM generate_series(1, 2000) n;
 INSERT INTO orders (person, amount) SELECT id, id FROM people;
+CREATE EXTENSION pg_stat_statements;
 VACUUM ANALYZE;
 """
+
+
+def record_backup(ledger: Ledger, database: str, backup_id: str, hours: float = 0, rows: int = 1000) -> None:
+    """A backup that began so many hours ago."""
+    at = datetime.now(UTC) - timedelta(hours=hours)
+    sizes = {"bytes": rows, "raw_bytes": rows, "seconds": 1, "tables": 2, "rows": rows}
+    origin = {"taken_from": "primary", "verification": "tests"}
+    names = {"database": database, "backup_id": backup_id, "started_at": at, "finished_at": at}
+    ledger.record_backup({**names, **sizes, **origin})
+
+
+def record_drill(ledger: Ledger, database: str, backup_id: str, hours: float = 0, passed: bool = True) -> None:
+    """A drill that ended so many hours ago."""
+    at = datetime.now(UTC) - timedelta(hours=hours)
+    ledger.record_drill(database, backup_id, at, at, {"passed": passed, "rto_seconds": 1})
