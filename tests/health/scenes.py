@@ -90,6 +90,18 @@ class Scene:
         self.history.append(report.snapshot)
         return report
 
+    def finds(self, about: str) -> bool:
+        """Whether the check, as it is tried here, has a finding about an object now."""
+        report = run(self.target, checks=[self.check], history=self.history)
+        return about in [one.object for one in report.findings if one.check == self.check.name]
+
+    def expect_more(self, about: str, by: float) -> None:
+        """From here on the check finds what is so much more than now."""
+        (outcome, *_) = run(self.target, checks=[self.check], history=self.history).outcomes
+        now = next(one.value for one in outcome.measures if one.object == about)
+        assert now is not None
+        self.check = replace(self.check, info=None, crit=None, warn=Threshold(True, False, now + by))
+
     @property
     def target(self) -> Target:
         return Target("scene", self.dsn, {"standby": self.standby_dsn}, self.ledger, dict(self.facts))

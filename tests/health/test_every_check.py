@@ -43,10 +43,12 @@ def test_the_fault_is_found_and_a_healthy_server_is_silent(name: str, healthy: H
             fault.lowered(CHECKS[name]),
             stack,
         )
+        scene.catch_up()
+        before = run(scene.target, checks=[scene.check]).findings
         expected = stack.enter_context(fault.make(scene))
         scene.catch_up()
-        report = run(scene.target, checks=[scene.check], history=scene.history)
-    found = expected in [one.object for one in report.findings if one.check == name]
+        found = scene.finds(expected)
     TABLE.setdefault(name, {})[healthy.major] = (found, silent)
-    assert found, report.outcomes
+    assert found
+    assert not [one for one in before if one.object == expected], "found before the fault was made"
     assert silent, about_healthy
