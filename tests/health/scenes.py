@@ -32,9 +32,6 @@ HEALTHY = {
     "shared_preload_libraries": "pg_stat_statements",
 }
 
-# check -> version -> (fault found, healthy silent); filled by the tests, printed at the end
-TABLE: dict[str, dict[int, tuple[bool, bool]]] = {}
-
 
 @dataclass(frozen=True)
 class Healthy:

@@ -148,7 +148,7 @@ def report(*outcomes: Outcome, at: datetime = NOW) -> Report:
 
 
 def outcome(status: Status, name: str = "one", *findings: Finding) -> Outcome:
-    return Outcome(replace(CHECK, name=name), "server", status, "" if status is Status.OK else "why", findings)
+    return Outcome(replace(CHECK, name=name), "server", "app", status, "" if status is Status.OK else "why", findings)
 
 
 @pytest.mark.parametrize("blind", [Status.UNKNOWN, Status.SKIPPED])
@@ -204,8 +204,7 @@ def test_a_mute_silences_what_it_names_until_its_time() -> None:
     tomorrow = NOW + timedelta(days=1)
     silent = [
         Mute("app", "known", tomorrow),
-        Mute("app", "known", tomorrow, check="one"),
-        Mute("app", "known", tomorrow, check="one", object="a"),
+        Mute("app", "known", tomorrow, found.findings[0].fingerprint),
     ]
     for mute in silent:
         changes = compare(report(found), (), [mute])
@@ -215,7 +214,6 @@ def test_a_mute_silences_what_it_names_until_its_time() -> None:
     loud = [
         Mute("other", "known", tomorrow),
         Mute("app", "known", NOW),
-        Mute("app", "known", tomorrow, check="two"),
-        Mute("app", "known", tomorrow, check="one", object="b"),
+        Mute("app", "known", tomorrow, judged(CHECK, row(11, about="b")).findings[0].fingerprint),
     ]
     assert compare(report(found), (), loud).new

@@ -10,7 +10,7 @@ from statistics import linear_regression
 
 from pgops import units
 from pgops.health.ask import Answer, Row
-from pgops.health.model import Check, Finding, Measure, Outcome, Sample, Snapshot, Status, shown
+from pgops.health.model import Check, Finding, Measure, Outcome, Sample, Snapshot, Status, fingerprint, shown
 
 DAY = 86400.0
 WINDOWS = (timedelta(days=7), timedelta(days=28))
@@ -47,13 +47,13 @@ def judge(check: Check, answer: Answer, place: Place, history: Sequence[Snapshot
         history: earlier snapshots of the same target, oldest first.
     """
     if answer.missing is not None:
-        return Outcome(check, place.server, answer.missing, answer.why, seconds=answer.seconds)
+        return Outcome(check, place.server, place.database, answer.missing, answer.why, seconds=answer.seconds)
     verdicts = [(row, _verdict(check, row, place, history)) for row in answer.rows]
     found = _one_each([one for row, verdict in verdicts if (one := _finding(check, row, verdict, place)) is not None])
     measures = tuple(Measure(row.object, verdict.value) for row, verdict in verdicts)
     status = found[0].status if found else Status.OK
     why = next((one.says for one in found if one.status is Status.UNKNOWN), "") if status is Status.UNKNOWN else ""
-    return Outcome(check, place.server, status, why, tuple(found), measures, answer.seconds)
+    return Outcome(check, place.server, place.database, status, why, tuple(found), measures, answer.seconds)
 
 
 def _one_each(findings: list[Finding]) -> list[Finding]:
@@ -88,6 +88,7 @@ def _finding(check: Check, row: Row, verdict: Verdict, place: Place) -> Finding 
         return None
     return Finding(
         check.name,
+        fingerprint(place.server, place.database, check.name, row.object),
         check.title,
         status,
         place.server,
