@@ -64,6 +64,11 @@ def test_a_difference_over_a_week_is_per_day_and_one_over_an_hour_is_not_blown_u
     assert outcome.findings[0].value == 11
 
 
+def test_a_look_that_saw_nothing_is_passed_over() -> None:
+    blind = Snapshot(NOW - timedelta(days=1), "", ())
+    assert judged(DELTA, row(1050), look(2, 1000), blind).findings[0].value == 25
+
+
 def test_a_share_is_of_what_happened_since_the_last_look() -> None:
     outcome = judged(SHARE, row(1500, 12000), look(1, 1000, 10000))
     assert outcome.findings[0].value == 25

@@ -116,13 +116,13 @@ def _since_last_look(check: Check, row: Row, amount: float, place: Place, histor
     """What was counted since the last look, unless the counter began anew meanwhile."""
     if not history:
         return Verdict(why="first look: it is compared from the next run on")
-    last = history[-1]
-    before = _sample(last, check, row, place)
+    looks = ((one, _sample(one, check, row, place)) for one in reversed(history))
+    last, before = next(((one, sample) for one, sample in looks if sample is not None), (None, None))
+    if last is None or before is None:
+        return Verdict(why="first look at this: it is compared from the next run on")
     if last.identity != place.identity:
         who = "another server answers than at the last look (a failover or a restore)"
         return Verdict(why=f"{who}: compared from the next run on")
-    if before is None:
-        return Verdict(why="first look at this: it is compared from the next run on")
     if before.since != row.since:
         reset = f" at {row.since:%Y-%m-%d %H:%M %Z}" if row.since else ""
         return Verdict(why=f"the statistics were reset{reset}, after the last look: compared from the next run on")
