@@ -20,6 +20,8 @@ CHECKS = (
     ("mypy",),
     ("lint-imports",),
 )
+# Most of a test's time is waiting: two processes, in the order of tests/conftest.py.
+SIDE_BY_SIDE = ("--numprocesses=2", "--no-loadscope-reorder")
 # Commands that hand words on to a program, and how many they take themselves.
 HANDS_ON = {"test": 0, "freshness": 0, "lock": 0, "bench": 1}
 RUN_SECONDS = 7200.0
@@ -199,7 +201,7 @@ def bench(arguments: argparse.Namespace) -> int:
 
 def test(arguments: argparse.Namespace) -> int:
     """Run the tests, and without arguments every check; one that fails does not hide the next."""
-    results = {"pytest": _tool("pytest", *arguments.args)}
+    results = {"pytest": _tool("pytest", *(arguments.args or SIDE_BY_SIDE))}
     if results["pytest"] == 1 and os.environ.get("PGOPS_CI"):
         _say("once more, what failed: a test that passes now is unstable, and wants mending")
         results["pytest"] = _tool("pytest", "-rA", "--last-failed", "--last-failed-no-failures=none")

@@ -31,6 +31,40 @@ os.environ |= {
 }
 
 
+# --- side by side: ./dev test runs two processes, since most of the time is spent waiting ---
+
+
+def _together(nodeid: str) -> str:
+    """What one process runs in one go: a file; and all tests of the running sandbox, for there is one of it."""
+    return "sandbox" if nodeid.startswith("tests/sandbox_runs/") else nodeid.split("::")[0]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first."""
+    items.sort(key=lambda item: _together(item.nodeid) != "sandbox")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Spread the tests over the processes, as _together says."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _together(nodeid)
+
+    return Scheduling(config, log)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Which checks of health found their fault and are silent on a healthy server."""
+    from tests.health.table import table
+
+    lines = table(report for reports in terminalreporter.stats.values() for report in reports)
+    if lines:
+        terminalreporter.section("checks of health: fault found, healthy silent")
+        terminalreporter.write("\n".join(lines) + "\n")
+
+
 @pytest.fixture(scope="session")
 def airflow_db() -> None:
     """Airflow's metadata database, for tests that run DAGs in process."""

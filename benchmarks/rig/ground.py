@@ -8,10 +8,11 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import boto3
@@ -55,8 +56,13 @@ class Ground:
 
 
 @contextmanager
-def ground(gigabytes: float, major: int | None) -> Iterator[Ground]:
+def ground(gigabytes: float, major: int | None, settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[Ground]:
     """Start the servers, in memory where there is room for them: a shared machine's disk is noise.
+
+    Args:
+        gigabytes: of data; four times that is needed.
+        major: version of PostgreSQL; None picks one.
+        settings: of the server, beside the usual ones.
 
     Raises:
         Refused: there is room nowhere.
@@ -64,7 +70,8 @@ def ground(gigabytes: float, major: int | None) -> Iterator[Ground]:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what follows `finally` is done
     base, on_memory = _roomiest(needed=int(gigabytes * 4e9 + 1e9))
     folder = Path(tempfile.mkdtemp(prefix="pgops-bench-", dir=base))
-    server = PostgresServer("benchmark", pick(major), folder / "pg", free_port(), secrets.token_hex(8), SETTINGS)
+    wanted = {**SETTINGS, **settings}
+    server = PostgresServer("benchmark", pick(major), folder / "pg", free_port(), secrets.token_hex(8), wanted)
     s3 = S3Server(folder / "s3", free_port(), "benchmark", secrets.token_hex(16))
     (folder / "tmp").mkdir()
     try:
@@ -90,5 +97,5 @@ def _roomiest(needed: int) -> tuple[Path, bool]:
     raise Refused(
         f"The benchmark needs {needed / 1e9:.0f} GB, and they are free neither in memory nor on disk",
         where=f"{memory}, {disk}",
-        remedy="Free space, set TMPDIR to a larger disk, or give a smaller --scale",
+        remedy="Free space, set TMPDIR to a larger disk, or ask for less data",
     )

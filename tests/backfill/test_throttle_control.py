@@ -124,17 +124,28 @@ def test_a_critical_reading_stops_also_behind_a_red_one_and_if_it_is_soft(clock,
     assert pace.before_batch() == Stop("disk is critical")
 
 
-def test_what_was_written_since_the_last_look_counts_as_lag(clock, told):
+def test_what_was_written_since_the_last_look_counts_as_lag_and_so_does_the_batch_that_is_to_come(clock, told):
     pace = controller(clock, told, lag_limit=lambda: 100, lag_name="lag")
-    told.say(("lag", "green", True), figure=60)
+    told.say(("lag", "green", True), figure=40)
     clock.at += 0.01
-    pace.after_batch(1, 1, 30)
+    pace.after_batch(1, 1, 25)
     assert pace.before_batch() == Go()
-    pace.after_batch(1, 1, 30)
+    pace.after_batch(1, 1, 25)
     held = pace.before_batch()
     assert isinstance(held, Wait) and "written since" in held.reason
     clock.at += 0.01
-    told.say(("lag", "green", True), figure=60)  # a new look knows better
+    told.say(("lag", "green", True), figure=40)  # a new look knows better
+    assert pace.before_batch() == Go()
+
+
+def test_batches_that_write_more_than_the_limit_wait_until_the_standby_is_near_and_no_longer(clock, told):
+    pace = controller(clock, told, lag_limit=lambda: 100, lag_name="lag")
+    told.say(("lag", "green", True), figure=0)
+    pace.after_batch(1, 1, 1000)
+    clock.at += 0.01
+    told.say(("lag", "green", True), figure=51)
+    assert isinstance(pace.before_batch(), Wait)
+    told.say(("lag", "green", True), figure=50)
     assert pace.before_batch() == Go()
 
 

@@ -23,7 +23,6 @@ def emptied(scene: Scene) -> Iterator[Ledger]:
 
 @fault("backup_age")
 def backup_age(scene: Scene) -> Iterator[str]:
-    scene.facts["rpo_hours"] = "26"
     with emptied(scene) as ledger:
         record_backup(ledger, scene.target.name, "old", hours=30)
         record_backup(ledger, scene.target.name, "refuted", hours=2)
@@ -31,10 +30,13 @@ def backup_age(scene: Scene) -> Iterator[str]:
         yield ""
 
 
-@fault("backup_missing")
+def has_backup(scene: Scene) -> None:
+    record_backup(Ledger(scene.ledger), scene.target.name, "refuted", hours=2)
+
+
+@fault("backup_missing", before=has_backup)
 def backup_missing(scene: Scene) -> Iterator[str]:
     with emptied(scene) as ledger:
-        record_backup(ledger, scene.target.name, "refuted", hours=2)
         record_drill(ledger, scene.target.name, "refuted", hours=1, passed=False)
         yield ""
 
@@ -55,8 +57,14 @@ def drill_age(scene: Scene) -> Iterator[str]:
         yield ""
 
 
-@fault("drill_missing")
+def has_drill(scene: Scene) -> None:
+    record_drill(Ledger(scene.ledger), scene.target.name, "old", hours=30)
+
+
+@fault("drill_missing", before=has_drill)
 def drill_missing(scene: Scene) -> Iterator[str]:
+    with emptied(scene):
+        pass  # its drills were of another ledger
     with emptied(scene) as ledger:
         record_drill(ledger, scene.target.name, "new", hours=1, passed=False)
         yield ""

@@ -44,7 +44,7 @@ def standby_lag(scene: Scene) -> Iterator[str]:
     scene.execute("CREATE TABLE later ()")
     behind = "SELECT pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()"
     assert eventually(lambda: scene.standby.execute(behind)[0][0])
-    yield ""
+    yield "standby"
     scene.standby.execute("SELECT pg_wal_replay_resume()")
 
 
@@ -60,7 +60,7 @@ def standby_lag_bytes(scene: Scene) -> Iterator[str]:
 @fault("standby_missing")
 def standby_missing(scene: Scene) -> Iterator[str]:
     scene.standby.stop("immediate")
-    assert eventually(lambda: not scene.execute("SELECT FROM pg_stat_replication"))
+    assert eventually(lambda: not scene.execute("SELECT 1 FROM pg_stat_replication"))
     yield ""
     scene.standby.start()
 

@@ -163,6 +163,11 @@ def minor_behind(scene: Scene) -> Iterator[str]:
     yield ""
 
 
-@fault("statements_missing")
+def has_statements(scene: Scene) -> None:
+    scene.execute("CREATE EXTENSION pg_stat_statements")
+
+
+@fault("statements_missing", before=has_statements)
 def statements_missing(scene: Scene) -> Iterator[str]:
+    scene.execute("DROP EXTENSION pg_stat_statements")
     yield ""

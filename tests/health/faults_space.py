@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tests.health.faults_replication import physical_slot, switch_wal
 from tests.health.scenes import Scene, fault
 
 
@@ -36,10 +37,10 @@ def sequence_days_left(scene: Scene) -> Iterator[str]:
     yield "public.busy_id_seq"
 
 
-@fault("xid_age", at=0)
+@fault("xid_age")
 def xid_age(scene: Scene) -> Iterator[str]:
-    scene.execute("CREATE TABLE one ()")
-    scene.execute("CREATE TABLE two ()")
+    scene.expect_more(scene.dsn.dbname, by=100 * 500 / 2**31)
+    scene.session().execute("DO $$ BEGIN FOR i IN 1..600 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$")
     yield scene.dsn.dbname
 
 
@@ -85,17 +86,19 @@ def disk_days_left(scene: Scene) -> Iterator[str]:
     yield ""
 
 
-@fault("wal_directory", at=3)
+@fault("wal_directory")
 def wal_directory(scene: Scene) -> Iterator[str]:
-    scene.execute("SELECT pg_create_physical_replication_slot('keeper', true)")
-    for _ in range(4):
-        scene.execute("SELECT pg_logical_emit_message(false, 'tests', 'x'); SELECT pg_switch_wal()")
-    yield ""
-    scene.execute("SELECT pg_drop_replication_slot('keeper')")
+    with physical_slot(scene, "keeper"):
+        scene.expect_more("", by=4)  # percent of a max_wal_size of 1 GiB: three files
+        switch_wal(scene, 10)
+        yield ""
 
 
-@fault("database_size", at=0)
+@fault("database_size")
 def database_size(scene: Scene) -> Iterator[str]:
+    scene.expect_more("", by=5_000_000)
+    scene.execute("CREATE TABLE big AS SELECT repeat('x', 1000) FROM generate_series(1, 10000)")
+    scene.execute("CHECKPOINT")
     yield ""
 
 

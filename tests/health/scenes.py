@@ -38,8 +38,9 @@ HEALTHY = {
     "max_slot_wal_keep_size": "10GB",
 }
 
-# check -> version -> (fault found, healthy silent); filled by the tests, printed at the end
-TABLE: dict[str, dict[int, tuple[bool, bool]]] = {}
+
+# Without `today` a server would become unhealthy with time.
+FACTS = {"disk_bytes": str(2**40), "rpo_hours": "26", "today": "2025-12-01"}
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Scene:
     ledger: Dsn
     check: Check
     stack: ExitStack
-    facts: dict[str, str] = field(default_factory=lambda: {"disk_bytes": str(2**40)})
+    facts: dict[str, str] = field(default_factory=lambda: dict(FACTS))
     history: list[Snapshot] = field(default_factory=list)
 
     def session(self, name: str = "tests", dsn: Dsn | None = None) -> Any:
@@ -96,6 +97,18 @@ class Scene:
         self.history.append(report.snapshot)
         return report
 
+    def finds(self, about: str) -> bool:
+        """Whether the check, as it is tried here, has a finding about an object now."""
+        report = run(self.target, checks=[self.check], history=self.history)
+        return about in [one.object for one in report.findings if one.check == self.check.name]
+
+    def expect_more(self, about: str, by: float) -> None:
+        """From here on the check finds what is so much more than now."""
+        (outcome, *_) = run(self.target, checks=[self.check], history=self.history).outcomes
+        now = next(one.value for one in outcome.measures if one.object == about)
+        assert now is not None
+        self.check = replace(self.check, info=None, crit=None, warn=Threshold(True, False, now + by))
+
     @property
     def target(self) -> Target:
         return Target("scene", self.dsn, {"standby": self.standby_dsn}, self.ledger, dict(self.facts))
@@ -109,6 +122,7 @@ class Fault:
     check: str
     make: Callable[[Scene], Any]
     at: float | None
+    before: Callable[[Scene], None] | None
 
     def lowered(self, check: Check) -> Check:
         """The check with a threshold that a test can reach, where it has to."""
@@ -122,12 +136,20 @@ class Fault:
 FAULTS: dict[str, Fault] = {}
 
 
-def fault(check: str, at: float | None = None) -> Callable[[Maker], Maker]:
-    """Registers how a check's fault is made; the maker yields the object that must be found."""
+def fault(
+    check: str, at: float | None = None, before: Callable[[Scene], None] | None = None
+) -> Callable[[Maker], Maker]:
+    """Registers how a check's fault is made; the maker yields the object that must be found.
+
+    Args:
+        check: its name.
+        at: this threshold instead of the file's.
+        before: makes healthy what an empty database lacks.
+    """
 
     def register(make: Maker) -> Maker:
         assert check not in FAULTS, check
-        FAULTS[check] = Fault(check, contextmanager(make), at)
+        FAULTS[check] = Fault(check, contextmanager(make), at, before)
         return make
 
     return register

@@ -4,7 +4,7 @@
 -- Scope: instance
 -- Kind: state
 -- Versions: 15-18
--- Privileges: pg_monitor
+-- Privileges: superuser
 -- Cost: heavy
 -- Info: > 1 h
 -- Warn: > 1 d
@@ -12,8 +12,7 @@
 -- Source: https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SESSION
 -- Mend: Look at the change, then SELECT pg_reload_conf()
 -- Risk: a reload takes on every change in every file
--- Note: needs EXECUTE on pg_stat_file(text, boolean), that pg_monitor has not: heavy, so that a refusal is this check's
---       alone. postgresql.auto.conf is what ALTER SYSTEM writes.
+-- Note: pg_stat_file is the superuser's. postgresql.auto.conf is what ALTER SYSTEM writes.
 SELECT regexp_replace(file, '.*/', '') AS object,
        extract(epoch FROM clock_timestamp() - modification) AS value,
        file || ' was changed at ' || to_char(modification, 'YYYY-MM-DD HH24:MI:SS TZ') || ', read at '

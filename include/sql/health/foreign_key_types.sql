@@ -5,7 +5,7 @@
 -- Kind: state
 -- Versions: 15-18
 -- Privileges: none
--- Cost: cheap
+-- Cost: heavy
 -- On: any
 -- Info: >= 1
 -- Warn: never

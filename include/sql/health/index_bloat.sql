@@ -19,7 +19,7 @@
 WITH setting AS (
     SELECT current_setting('block_size')::numeric AS page,
            coalesce(nullif(current_setting('pgops.bloat_bytes', true), '')::numeric, 1073741824) AS spared
-), big AS (
+), big AS MATERIALIZED (
     SELECT c.oid, c.relname, n.nspname, t.relname AS tablename, c.relpages, c.reltuples, i.indrelid, i.indkey,
            i.indnatts, setting.*,
            coalesce((SELECT option_value::numeric FROM pg_options_to_table(c.reloptions)
@@ -31,18 +31,25 @@ WITH setting AS (
      WHERE c.relkind = 'i' AND c.relam = (SELECT oid FROM pg_am WHERE amname = 'btree')
        AND c.relpersistence <> 't' AND c.reltuples >= 0 AND i.indisvalid
        AND c.relpages * setting.page > setting.spared
-), estimated AS (
-    SELECT big.*, 1 + ceil(reltuples::numeric * (4 + 8 + bitmap + width) / ((page - 24 - 16) * fill)) AS needed
+), keys AS MATERIALIZED (
+    SELECT big.oid, big.nspname, a.attname, CASE key.attnum WHEN 0 THEN big.relname ELSE big.tablename END AS tablename
       FROM big
-     CROSS JOIN LATERAL (
-           SELECT 8 * ceil(sum((1 - null_frac) * avg_width)::numeric / 8) AS width,
-                  CASE WHEN max(null_frac) > 0 THEN 8 ELSE 0 END AS bitmap,
-                  count(*) AS known
-             FROM unnest(big.indkey::int2[]) WITH ORDINALITY AS key (attnum, position)
-             JOIN pg_attribute a ON a.attrelid = CASE key.attnum WHEN 0 THEN big.oid ELSE big.indrelid END
-                                AND a.attnum = CASE key.attnum WHEN 0 THEN key.position ELSE key.attnum END
-             JOIN pg_stats s ON s.schemaname = big.nspname AND s.attname = a.attname AND NOT s.inherited
-                            AND s.tablename = CASE key.attnum WHEN 0 THEN big.relname ELSE big.tablename END) AS columns
+     CROSS JOIN unnest(big.indkey::int2[]) WITH ORDINALITY AS key (attnum, position)
+      JOIN pg_attribute a ON a.attrelid = CASE key.attnum WHEN 0 THEN big.oid ELSE big.indrelid END
+                         AND a.attnum = CASE key.attnum WHEN 0 THEN key.position ELSE key.attnum END
+), columns AS MATERIALIZED (
+    SELECT schemaname, tablename, attname, null_frac, avg_width
+      FROM pg_stats
+     WHERE NOT inherited AND tablename = ANY (ARRAY(SELECT tablename FROM keys))
+), widths AS MATERIALIZED (
+    SELECT k.oid, 8 * ceil(sum((1 - null_frac) * avg_width)::numeric / 8) AS width,
+           CASE WHEN max(null_frac) > 0 THEN 8 ELSE 0 END AS bitmap, count(*) AS known
+      FROM keys k
+      JOIN columns c ON c.schemaname = k.nspname AND c.tablename = k.tablename AND c.attname = k.attname
+     GROUP BY k.oid
+), estimated AS MATERIALIZED (
+    SELECT big.*, 1 + ceil(reltuples::numeric * (4 + 8 + bitmap + width) / ((page - 24 - 16) * fill)) AS needed
+      FROM big JOIN widths USING (oid)
      WHERE known = indnatts
 )
 SELECT oid::regclass::text AS object,

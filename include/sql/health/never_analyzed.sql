@@ -12,12 +12,17 @@
 -- Risk: none: ANALYZE reads a sample
 -- Note: pg_upgrade before 18 leaves the statistics behind but not the number of rows, and last_analyze is forgotten
 --       with every reset of statistics: so the statistics themselves are looked for.
-SELECT c.oid::regclass::text AS object, big.rows AS value,
-       'about ' || big.rows || ' rows, no statistics' AS says,
-       format('ANALYZE %s', c.oid::regclass) AS mend
-  FROM pg_class c
-  JOIN pg_namespace n ON n.oid = c.relnamespace
- CROSS JOIN LATERAL (SELECT greatest(pg_stat_get_live_tuples(c.oid), c.reltuples)::bigint AS rows) AS big
- WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND c.oid >= 16384 AND c.relnatts > 0 AND big.rows > 10000
-   AND NOT EXISTS (SELECT FROM pg_stats s WHERE s.schemaname = n.nspname AND s.tablename = c.relname)
- ORDER BY big.rows DESC LIMIT 20
+WITH big AS MATERIALIZED (
+    SELECT c.oid, n.nspname, c.relname, greatest(pg_stat_get_live_tuples(c.oid), c.reltuples)::bigint AS rows
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND c.oid >= 16384 AND c.relnatts > 0
+)
+SELECT oid::regclass::text AS object, rows AS value,
+       'about ' || rows || ' rows, no statistics' AS says,
+       format('ANALYZE %s', oid::regclass) AS mend
+  FROM big
+ WHERE rows > 10000
+   AND (nspname, relname) NOT IN (
+       SELECT schemaname, tablename FROM pg_stats
+        WHERE tablename = ANY (ARRAY(SELECT relname FROM big WHERE rows > 10000)))
+ ORDER BY rows DESC LIMIT 20

@@ -18,22 +18,23 @@
 WITH setting AS (
     SELECT current_setting('block_size')::numeric AS page,
            coalesce(nullif(current_setting('pgops.bloat_bytes', true), '')::numeric, 1073741824) AS spared
-), big AS (
-    SELECT c.oid, c.relname, n.nspname, c.relpages, c.reltuples, c.relnatts, setting.*,
+), big AS MATERIALIZED (
+    SELECT c.oid, c.relname, n.nspname, c.relpages, c.reltuples, setting.*,
            coalesce((SELECT option_value::numeric FROM pg_options_to_table(c.reloptions)
                       WHERE option_name = 'fillfactor'), 100) / 100 AS fill
       FROM setting, pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND c.reltuples >= 0
        AND c.relpages * setting.page > setting.spared
-), estimated AS (
+), columns AS MATERIALIZED (
+    SELECT schemaname, tablename, 8 * ceil(sum((1 - null_frac) * avg_width)::numeric / 8) AS width,
+           CASE WHEN max(null_frac) > 0 THEN 8 * ceil((count(*) - 8) / 64.0) ELSE 0 END AS bitmap,
+           count(*) AS known
+      FROM pg_stats
+     WHERE NOT inherited AND tablename = ANY (ARRAY(SELECT relname FROM big))
+     GROUP BY schemaname, tablename
+), estimated AS MATERIALIZED (
     SELECT big.*, ceil(reltuples::numeric * (4 + 24 + bitmap + width) / ((page - 24) * fill)) AS needed
-      FROM big
-     CROSS JOIN LATERAL (
-           SELECT 8 * ceil(sum((1 - null_frac) * avg_width)::numeric / 8) AS width,
-                  CASE WHEN max(null_frac) > 0 THEN 8 * ceil((count(*) - 8) / 64.0) ELSE 0 END AS bitmap,
-                  count(DISTINCT attname) AS known
-             FROM pg_stats s WHERE s.schemaname = big.nspname AND s.tablename = big.relname
-              AND NOT s.inherited) AS columns
+      FROM big JOIN columns ON schemaname = nspname AND tablename = relname
      WHERE known = (SELECT count(*) FROM pg_attribute WHERE attrelid = big.oid AND attnum > 0 AND NOT attisdropped)
 )
 SELECT oid::regclass::text AS object,

@@ -79,7 +79,8 @@ class Statements:
         """The key at which `count` rows of a range end."""
         return self._query(
             "work/bound.sql",
-            keys=self.keys_as_text,
+            keys=sql.SQL(", ").join(self._keys),
+            keys_as_text=self.keys_as_text,
             range=rows,
             order=self.order,
             rows=sql.Literal(count - 1),

@@ -6,27 +6,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pgops.health.model import Finding, Outcome, Report, Status
+from pgops.health.model import Finding, Outcome, Report, Status, fingerprint
 
 
 @dataclass(frozen=True)
 class Mute:
-    """Say nothing until then: of the whole database without a check, of all of its objects without an object."""
+    """Say nothing until then: of one finding, or without a fingerprint of the whole database."""
 
     database: str
     reason: str
     until: datetime
-    check: str = ""
-    object: str | None = None
+    fingerprint: str = ""
 
     def covers(self, finding: Finding, target: str, at: datetime) -> bool:
         """Whether it silences a finding of this target (the database's name in the fleet file) at this time."""
-        return (
-            self.database == target
-            and at < self.until
-            and self.check in ("", finding.check)
-            and self.object in (None, finding.object)
-        )
+        return self.database == target and at < self.until and self.fingerprint in ("", finding.fingerprint)
 
 
 @dataclass(frozen=True)
@@ -70,7 +64,8 @@ def compare(report: Report, before: Iterable[Finding], mutes: Iterable[Mute] = (
 
     Args:
         report: of this run.
-        before: `open` of the run before, for the same target and the same scopes.
+        before: `open` of the run before, for the same target and the same scopes. Of each only what the ledger keeps is
+            looked at: fingerprint, check, object, status, since.
         mutes: of this fleet; those of other databases and of the past are ignored.
     """
     known = {one.fingerprint: one for one in before}
@@ -86,9 +81,8 @@ def compare(report: Report, before: Iterable[Finding], mutes: Iterable[Mute] = (
         else:
             parts[_change(finding, earlier)].append(finding)
     parts |= {"resolved": [], "retired": [], "unseen": []}
-    outcomes = {(one.check.name, one.server): one for one in report.outcomes}
     for gone in known.values():
-        parts[_end(gone, outcomes.get((gone.check, gone.server)))].append(gone)
+        parts[_end(gone, report)].append(gone)
     return Changes(**{name: tuple(findings) for name, findings in parts.items()}, muted=tuple(muted))
 
 
@@ -100,11 +94,19 @@ def _change(finding: Finding, earlier: Finding | None) -> str:
     return "worse" if finding.status.rank > earlier.status.rank else "better"
 
 
-def _end(gone: Finding, outcome: Outcome | None) -> str:
+def _end(gone: Finding, report: Report) -> str:
     """What became of a finding that is not there any more. No finding is good news only if its check could look."""
+    outcome = next((one for one in report.outcomes if _would_say(one, gone)), None)
     if outcome is None:
         return "retired"
     if not outcome.findings:
         return "resolved" if outcome.status is Status.OK else "unseen"
     blind = any(one.status is Status.UNKNOWN and one.object == gone.object for one in outcome.findings)
     return "unseen" if blind else "resolved"
+
+
+def _would_say(outcome: Outcome, finding: Finding) -> bool:
+    """Whether it is this check, on this server, that would find it."""
+    name = outcome.check.name
+    same = fingerprint(outcome.server, outcome.database, name, finding.object) == finding.fingerprint
+    return name == finding.check and same

@@ -10,7 +10,7 @@ from statistics import linear_regression
 
 from pgops import units
 from pgops.health.ask import Answer, Row
-from pgops.health.model import Check, Finding, Measure, Outcome, Sample, Snapshot, Status, shown
+from pgops.health.model import Check, Finding, Measure, Outcome, Sample, Snapshot, Status, fingerprint, shown
 
 DAY = 86400.0
 WINDOWS = (timedelta(days=7), timedelta(days=28))
@@ -47,13 +47,13 @@ def judge(check: Check, answer: Answer, place: Place, history: Sequence[Snapshot
         history: earlier snapshots of the same target, oldest first.
     """
     if answer.missing is not None:
-        return Outcome(check, place.server, answer.missing, answer.why, seconds=answer.seconds)
+        return Outcome(check, place.server, place.database, answer.missing, answer.why, seconds=answer.seconds)
     verdicts = [(row, _verdict(check, row, place, history)) for row in answer.rows]
     found = _one_each([one for row, verdict in verdicts if (one := _finding(check, row, verdict, place)) is not None])
     measures = tuple(Measure(row.object, verdict.value) for row, verdict in verdicts)
     status = found[0].status if found else Status.OK
     why = next((one.says for one in found if one.status is Status.UNKNOWN), "") if status is Status.UNKNOWN else ""
-    return Outcome(check, place.server, status, why, tuple(found), measures, answer.seconds)
+    return Outcome(check, place.server, place.database, status, why, tuple(found), measures, answer.seconds)
 
 
 def _one_each(findings: list[Finding]) -> list[Finding]:
@@ -88,6 +88,7 @@ def _finding(check: Check, row: Row, verdict: Verdict, place: Place) -> Finding 
         return None
     return Finding(
         check.name,
+        fingerprint(place.server, place.database, check.name, row.object),
         check.title,
         status,
         place.server,
@@ -115,13 +116,13 @@ def _since_last_look(check: Check, row: Row, amount: float, place: Place, histor
     """What was counted since the last look, unless the counter began anew meanwhile."""
     if not history:
         return Verdict(why="first look: it is compared from the next run on")
-    last = history[-1]
-    before = _sample(last, check, row, place)
+    looks = ((one, _sample(one, check, row, place)) for one in reversed(history))
+    last, before = next(((one, sample) for one, sample in looks if sample is not None), (None, None))
+    if last is None or before is None:
+        return Verdict(why="first look at this: it is compared from the next run on")
     if last.identity != place.identity:
         who = "another server answers than at the last look (a failover or a restore)"
         return Verdict(why=f"{who}: compared from the next run on")
-    if before is None:
-        return Verdict(why="first look at this: it is compared from the next run on")
     if before.since != row.since:
         reset = f" at {row.since:%Y-%m-%d %H:%M %Z}" if row.since else ""
         return Verdict(why=f"the statistics were reset{reset}, after the last look: compared from the next run on")

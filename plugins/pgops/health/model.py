@@ -137,6 +137,7 @@ class Finding:
     """Something that a person should know about one object. `value` is None where it could not be told.
 
     Attributes:
+        fingerprint: the same for the same trouble, however big it is by now.
         database: empty when it is about the whole server.
         object: stable name of what it is about; empty for the server or database itself.
         says: the evidence.
@@ -145,6 +146,7 @@ class Finding:
     """
 
     check: str
+    fingerprint: str
     title: str
     status: Status
     server: str
@@ -158,16 +160,14 @@ class Finding:
     since: datetime | None = None
 
     @property
-    def fingerprint(self) -> str:
-        """The same for the same trouble, however big it is by now."""
-        return hashlib.sha256("\0".join((self.server, self.database, self.check, self.object)).encode()).hexdigest()[
-            :16
-        ]
-
-    @property
     def shown(self) -> str:
         """The value as people read it."""
         return shown(self.value, self.dimension)
+
+
+def fingerprint(server: str, database: str, check: str, about: str) -> str:
+    """Of a finding about one object; `database` is empty for what is of the whole server."""
+    return hashlib.sha256("\0".join((server, database, check, about)).encode()).hexdigest()[:16]
 
 
 def shown(value: float | None, dimension: Dimension) -> str:
@@ -195,10 +195,15 @@ class Measure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one check ended on one server. `why` is never empty for unknown and skipped."""
+    """How one check ended on one server. `why` is never empty for unknown and skipped.
+
+    Attributes:
+        database: empty when it is about the whole server.
+    """
 
     check: Check
     server: str
+    database: str
     status: Status
     why: str = ""
     findings: tuple[Finding, ...] = ()

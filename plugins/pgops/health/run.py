@@ -20,6 +20,7 @@ from pgops.health.model import (
     Snapshot,
     Status,
     Target,
+    fingerprint,
 )
 from pgops.postgres import Dsn
 
@@ -106,9 +107,9 @@ class _Look:
         outcomes = [self._judged(check, primary.name, primary.answer(check)) for check in plain]
         outcomes += [self._judged(check, primary.name, elsewhere.answer(check)) for check in anywhere]
         outcomes += [self._judged(check, primary.name, _agreed(check, primary, standbys)) for check in every]
-        outcomes += [self._judged(check, one.name, one.answer(check)) for one in standbys for check in of_standbys]
+        outcomes += [self._judged(check, one.name, _named(one, check)) for one in standbys for check in of_standbys]
         outcomes += self._of_the_ledger(of_ledger, primary.name)
-        outcomes += [_reached(one) for one in (primary, *standbys)]
+        outcomes += [_reached(one, "" if one is primary else one.name) for one in (primary, *standbys)]
         return Report(
             target=self._target.name,
             server=primary.name,
@@ -139,7 +140,7 @@ class _Look:
         return asked, elsewhere
 
     def _judged(self, check: Check, server: str, answer: Answer) -> Outcome:
-        """One outcome. What only the copy of a database was asked is said of the database."""
+        """One outcome. What a copy of the database was asked is said of the primary, as `server` says."""
         self._samples += samples(check, answer, server)
         database = "" if check.scope in ("instance", "standby") else self._target.dsn.dbname
         return judge(check, answer, Place(server, database, self._at, self._identity), self._history)
@@ -149,7 +150,7 @@ class _Look:
             return []
         if self._target.ledger is None:
             why = "there is no ledger"
-            return [Outcome(check, server, Status.SKIPPED, why) for check in checks]
+            return [Outcome(check, server, self._target.dsn.dbname, Status.SKIPPED, why) for check in checks]
         asked = self._ask("ledger", self._target.ledger, checks)
         return [self._judged(check, server, asked.answer(check)) for check in checks]
 
@@ -173,23 +174,31 @@ def _agreed(check: Check, primary: _Asked, standbys: Sequence[_Asked]) -> Answer
     return replace(answer, rows=tuple(replace(row, says=f"{row.says}{note}") for row in answer.rows))
 
 
-def _reached(asked: _Asked) -> Outcome:
+def _named(standby: _Asked, check: Check) -> Answer:
+    """What a standby said, with its name: beside the primary's findings an object must say where it is."""
+    answer = standby.answer(check)
+    rows = (replace(row, object=": ".join(filter(None, (standby.name, row.object)))) for row in answer.rows)
+    return replace(answer, rows=tuple(rows))
+
+
+def _reached(asked: _Asked, about: str) -> Outcome:
     trouble = asked.answers.trouble
     if asked.answers.facts is not None and trouble is None:
-        return Outcome(UNREACHABLE, asked.name, Status.OK)
+        return Outcome(UNREACHABLE, asked.name, "", Status.OK)
     if trouble is None:
-        return Outcome(UNREACHABLE, asked.name, Status.UNKNOWN, "not asked: the run's time was used up")
+        return Outcome(UNREACHABLE, asked.name, "", Status.UNKNOWN, "not asked: the run's time was used up")
     finding = Finding(
         UNREACHABLE.name,
+        fingerprint(asked.name, "", UNREACHABLE.name, about),
         UNREACHABLE.title,
         Status.CRIT,
         asked.name,
         "",
-        "",
+        about,
         None,
         UNREACHABLE.dimension,
         trouble.what,
         trouble.remedy,
         UNREACHABLE.risk,
     )
-    return Outcome(UNREACHABLE, asked.name, Status.CRIT, findings=(finding,))
+    return Outcome(UNREACHABLE, asked.name, "", Status.CRIT, findings=(finding,))

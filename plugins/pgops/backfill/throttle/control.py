@@ -78,6 +78,7 @@ class Controller(Pace):
         self._reasons: dict[str, float] = {}
         self._waiting: tuple[str, float] | None = None
         self._written: deque[tuple[float, int]] = deque(maxlen=10_000)
+        self._newest = 0  # bytes of WAL of the last batch
         self._working, self._worked = False, clock()
         self._told: dict[str, float] = {}
 
@@ -124,6 +125,7 @@ class Controller(Pace):
         with self._lock:
             self._working, self._worked = False, self._clock()
             self._written.append((self._worked, wal_bytes))
+            self._newest = wal_bytes
             self._ratio = next_ratio(self._ratio, red is not None, self._law.max_sleep_ratio)
             sleep = sleep_seconds(rows, ms, self._ratio, self._law.min_rows_per_second)
             sleep = at_speed(ms, sleep, self._speed())
@@ -133,7 +135,11 @@ class Controller(Pace):
         return sleep
 
     def _projected_lag(self, observed: Sequence[Observed]) -> Reading | None:
-        """A standby that stands still is as far behind as it was, and all that was written since: no look is needed."""
+        """A standby that stands still is as far behind as it was, and all that was written since: no look is needed.
+
+        The next batch, which writes about as much as the last one, has to fit too; half the limit is free for it, so
+        that batches larger than the limit come to their turn once the standby is near.
+        """
         limit = self._lag_limit()
         lag = next((one for one in observed if one.reading.name == self._lag_name), None)
         if limit is None or lag is None:
@@ -141,12 +147,12 @@ class Controller(Pace):
         with self._lock:
             while self._written and self._written[0][0] < lag.at:
                 self._written.popleft()
-            since = sum(count for _, count in self._written)
+            since, batch = sum(count for _, count in self._written), self._newest
         projected = lag.reading.figure + since
-        if projected <= limit:
+        if projected + min(batch, limit / 2) <= limit:
             return None
         seen = f"{units.size(lag.reading.figure)} at the last look, {units.size(since)} written since"
-        words = f"{lag.reading.name}: {seen}; the limit is {units.size(limit)}"
+        words = f"{lag.reading.name}: {seen}, a batch writes {units.size(batch)}; the limit is {units.size(limit)}"
         return Reading(lag.reading.name, "red", projected, limit, words)
 
     def _count_waiting(self, *, still: bool) -> None:
