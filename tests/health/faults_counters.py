@@ -107,7 +107,7 @@ def standby_conflicts(scene: Scene) -> Iterator[str]:
     scene.execute("DROP TABLE wanted")
     counted = f"SELECT 1 FROM pg_stat_database WHERE datname = '{scene.dsn.dbname}' AND conflicts > 0"
     assert eventually(lambda: standby.execute(counted))
-    yield ""
+    yield "standby"
     with suppress(OperationalError):  # replay has ended it
         reader.execute("ROLLBACK")
     standby.execute("ALTER SYSTEM RESET max_standby_streaming_delay")
