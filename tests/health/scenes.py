@@ -10,10 +10,11 @@ from typing import Any
 
 import psycopg2
 
-from pgops.health import Check, Report, Snapshot, Target, Threshold, checks, run
+from pgops.health import Check, Finding, Report, Snapshot, Target, Threshold, checks, run
 from pgops.ledger import Ledger
 from pgops.postgres import Dsn
 from sandbox.postgres import PostgresServer, Standby
+from tests.servers import eventually
 
 # What the checks call healthy; the other settings are PostgreSQL's own.
 HEALTHY = {
@@ -99,8 +100,20 @@ class Scene:
 
     def finds(self, about: str) -> bool:
         """Whether the check, as it is tried here, has a finding about an object now."""
+        return self.finding(about) is not None
+
+    def finding(self, about: str) -> Finding | None:
+        """What the check, as it is tried here, finds about an object now."""
         report = run(self.target, checks=[self.check], history=self.history)
-        return about in [one.object for one in report.findings if one.check == self.check.name]
+        return next((one for one in report.findings if (one.check, one.object) == (self.check.name, about)), None)
+
+    def mends(self, finding: Finding) -> bool:
+        """Whether the SQL of a finding about a table or the like makes it go; true where words are all there is."""
+        if self.check.scope != "database" or self.check.kind != "state" or finding.mend == self.check.mend:
+            return True
+        self.execute(finding.mend)
+        self.catch_up()
+        return eventually(lambda: not self.finds(finding.object))
 
     def expect_more(self, about: str, by: float) -> None:
         """From here on the check finds what is so much more than now."""

@@ -53,11 +53,13 @@ def test_the_fault_is_found_and_a_healthy_server_is_silent(
         before = run(scene.target, checks=[scene.check]).findings
         expected = stack.enter_context(fault.make(scene))
         scene.catch_up()
-        found = scene.finds(expected)
-    record_property("health", [name, healthy.major, found, silent])
-    assert found
+        finding = scene.finding(expected)
+        mended = finding is not None and scene.mends(finding)
+    record_property("health", [name, healthy.major, finding is not None, silent])
+    assert finding is not None
     assert not [one for one in before if one.object == expected], "found before the fault was made"
     assert silent, about_healthy
+    assert mended, finding.mend
 
 
 def test_a_monitor_that_may_read_sees_what_a_superuser_sees(healthy: Healthy) -> None:

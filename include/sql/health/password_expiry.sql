@@ -11,7 +11,7 @@
 -- Mend: Set a new password, then a new VALID UNTIL
 -- Risk: whoever has the old password has to be given the new one first
 -- Note: what expired more than a week ago was meant to.
-SELECT quote_ident(rolname) AS object, extract(epoch FROM rolvaliduntil - now()) AS value,
+SELECT quote_ident(rolname) AS object, greatest(extract(epoch FROM rolvaliduntil - now()), 0) AS value,
        'valid until ' || to_char(rolvaliduntil, 'YYYY-MM-DD HH24:MI:SS TZ') AS says,
        format('ALTER ROLE %I PASSWORD ... VALID UNTIL ...', rolname) AS mend
   FROM pg_roles
