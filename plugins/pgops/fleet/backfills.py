@@ -31,8 +31,8 @@ class BackfillPolicy(Policy):
 
     connection: of a role on the primary that may update the tables and is a member of pg_monitor.
     workers: ranges that are worked on at a time, each by a session of its own.
-    batch_ms: how long a batch may hold its row locks: about the longest that a writer of the same rows has to wait. Short
-        batches and pauses between them cost speed and spare the application's slowest requests: benchmarks/README.md.
+    batch_ms: how long a batch may hold its row locks: about the longest that a writer of the same rows has to wait.
+        Short batches and pauses cost speed and spare the application's slowest requests: benchmarks/README.md.
     on_error: a row that its trigger or constraint refuses stops the backfill, or is skipped and recorded.
     standbys: application_name of each standby that has to stream; one that does not is no standby without lag. Those
         that stream at the start are expected to the end in any case.
@@ -52,8 +52,8 @@ class BackfillPolicy(Policy):
     vacuum_dead_share: of the table's rows; with more dead ones it is vacuumed before the backfill goes on.
     min_rows_per_second: slowed down by latency and its kind, it is still as fast as this, so that it ends some day.
         What does harm (lag, blocked sessions, blackouts) makes it wait in any case.
-    min_sleep_ratio, max_sleep_ratio: the shortest and the longest sleep after a batch, as multiples of the time that the
-        batch took; the shortest is that of a server that is well.
+    min_sleep_ratio, max_sleep_ratio: the shortest and the longest sleep after a batch, as multiples of the time that
+        the batch took; the shortest is that of a server that is well.
     stall_alert_minutes: a backfill that is held up for longer, by whatever or whomever, says so in Slack once, and once
         more when it goes on.
     max_blind_seconds: a signal that nobody could read for so long stops the backfill; until then no batch runs.
