@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +15,19 @@ from sandbox.rest import Api, quote
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SIZE = {"width": 1400, "height": 860}
+PHONE_WIDTH = 375
 RUN_SECONDS = 900
 
 
 def take(sandbox: Sandbox, folder: Path, say: Callable[[str], None]) -> list[Path]:
-    """Photograph the newest nightly run, its trigger form, the newest drill, the Slack inbox, and a migration.
+    """Photograph the newest nightly run, its trigger form, the newest drill, Slack, the dashboard, and a migration.
 
     The migration is the first one that app lacks: it is rehearsed and deployed for this.
     """
-    from playwright.sync_api import sync_playwright
-
-    browser_path = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if browser_path is None:
-        raise PgOpsError(
-            "There is no browser", where="PATH", remedy="Install Chromium (Debian: apt-get install chromium)."
-        )
     folder.mkdir(parents=True, exist_ok=True)
     api = sandbox.airflow.api()
     taken: list[Path] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
+    with browser_of_this_machine() as browser:
         page = browser.new_page(viewport=SIZE)  # type: ignore[arg-type]
 
         def shot(name: str) -> None:
@@ -44,7 +38,7 @@ def take(sandbox: Sandbox, folder: Path, say: Callable[[str], None]) -> list[Pat
         page.goto(sandbox.slack_url)
         page.wait_for_timeout(1500)
         shot("slack")
-        _log_in(page, sandbox)
+        log_in(page, sandbox)
         for dag_id, step in (("nightly_backup", "report"), ("restore_drill", "compare")):
             run = api.get(f"/dags/{dag_id}/dagRuns", limit=1, order_by="-run_after")["dag_runs"][0]
             page.goto(f"{sandbox.airflow.url}/dags/{dag_id}/runs/{quote(run['dag_run_id'])}")
@@ -57,9 +51,44 @@ def take(sandbox: Sandbox, folder: Path, say: Callable[[str], None]) -> list[Pat
         page.wait_for_selector("text=Prune: dry run")
         page.wait_for_timeout(1500)
         shot("trigger_form")
+        photograph_dashboard(sandbox, page, shot)
         _migration(sandbox, page, shot, say)
-        browser.close()
     return taken
+
+
+@contextmanager
+def browser_of_this_machine() -> Iterator[Any]:
+    """A browser without a screen."""
+    from playwright.sync_api import sync_playwright
+
+    path = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if path is None:
+        raise PgOpsError(
+            "There is no browser", where="PATH", remedy="Install Chromium (Debian: apt-get install chromium)."
+        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def photograph_dashboard(sandbox: Sandbox, page: Any, shot: Callable[[str], None]) -> None:
+    """The fleet in Airflow's frame, in the dark, and on a phone; then one database."""
+    page.goto(f"{sandbox.airflow.url}/plugin/fleet")
+    page.frame_locator("iframe").locator("table[role=table] tbody tr").first.wait_for()
+    shot("fleet")
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{sandbox.airflow.url}/fleet/")
+    shot("fleet_dark")
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": PHONE_WIDTH, "height": 2 * PHONE_WIDTH})
+    page.reload()
+    shot("fleet_phone")
+    page.set_viewport_size(SIZE)
+    page.goto(f"{sandbox.airflow.url}/fleet/database/app")
+    shot("fleet_database")
 
 
 def _migration(sandbox: Sandbox, page: Any, shot: Callable[[str], None], say: Callable[[str], None]) -> None:
@@ -94,7 +123,8 @@ def _migration(sandbox: Sandbox, page: Any, shot: Callable[[str], None], say: Ca
     shot("migration_slack")
 
 
-def _log_in(page: Any, sandbox: Sandbox) -> None:
+def log_in(page: Any, sandbox: Sandbox) -> None:
+    """As the administrator."""
     page.goto(sandbox.airflow.url)
     page.fill("input[name=username]", "admin")
     page.fill("input[name=password]", sandbox.airflow.logins()["admin"])

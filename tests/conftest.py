@@ -55,6 +55,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Scheduling(config, log)
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Which checks of health found their fault and are silent on a healthy server."""
+    from tests.health.table import table
+
+    lines = table(report for reports in terminalreporter.stats.values() for report in reports)
+    if lines:
+        terminalreporter.section("checks of health: fault found, healthy silent")
+        terminalreporter.write("\n".join(lines) + "\n")
+
+
 @pytest.fixture(scope="session")
 def airflow_db() -> None:
     """Airflow's metadata database, for tests that run DAGs in process."""

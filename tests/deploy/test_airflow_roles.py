@@ -38,6 +38,9 @@ def answers() -> dict[str, dict[str, bool]]:
     entity = DagAccessEntity
     questions = {
         "see DAGs, runs, logs and XComs": dag("GET", None, entity.RUN, entity.TASK_LOGS, entity.XCOM),
+        "see the fleet dashboard": lambda user: manager.is_authorized_view(
+            access_view=AccessView.CLUSTER_ACTIVITY, user=user
+        ),
         "see pools": each(manager.is_authorized_pool, "GET"),
         "see the audit log": dag("GET", entity.AUDIT_LOG),
         "trigger a DAG": dag("POST", entity.RUN),

@@ -17,7 +17,7 @@ from pgops.postgres import Dsn, Limits, connect
 
 log = logging.getLogger(__name__)
 _current: set[str] = set()
-NEWEST = "0006"  # the version of the schema that this code was written for
+NEWEST = "0007"  # the version of the schema that this code was written for
 
 
 class Ledger:

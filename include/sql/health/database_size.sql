@@ -1,0 +1,15 @@
+-- Title: Size of the database
+-- Purpose: how large the database is, with all its tables, indexes and catalogs.
+-- Scope: database
+-- Kind: state
+-- Versions: 15-18
+-- Privileges: none
+-- Cost: heavy
+-- On: any
+-- Unit: B
+-- Warn: never
+-- Crit: never
+-- Source: https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-DBSIZE
+-- Mend: nothing: it is measured for the trend
+-- Risk: none
+SELECT '' AS object, pg_database_size(current_database()) AS value, NULL AS says, NULL AS mend

@@ -1,0 +1,198 @@
+"""Reads include/sql/health/: one check a file, all that is said about it in the file's header."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import cast, get_args
+
+from pgops.errors import PgOpsError
+from pgops.health.model import Check, Dimension, Kind, Scope, Threshold, Where
+from pgops.include import include_folder
+
+_REQUIRED = (
+    *("Title", "Scope", "Kind", "Versions", "Privileges", "Cost"),
+    *("Warn", "Crit", "Source", "Mend", "Risk", "Purpose"),
+)
+_OPTIONAL = ("Info", "Unit", "On", "Least", "Facts", "Extension", "Note")
+_OF_A_VARIANT = ("Versions", "Note")
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_LINE = re.compile(r"-- ([A-Za-z]+):(?: +(.*))?")
+_MORE = re.compile(r"--  +(.*)")
+_THRESHOLD = re.compile(r"([<>])(=?) *([0-9][0-9_.]*) *([A-Za-z%]*)")
+_UNITS: dict[str, tuple[Dimension, float]] = {
+    "": ("count", 1),
+    "%": ("percent", 1),
+    "s": ("seconds", 1),
+    "min": ("seconds", 60),
+    "h": ("seconds", 3600),
+    "d": ("seconds", 86400),
+    "B": ("bytes", 1),
+    "KiB": ("bytes", 2**10),
+    "MiB": ("bytes", 2**20),
+    "GiB": ("bytes", 2**30),
+}
+
+
+def checks(folder: Path | None = None) -> tuple[Check, ...]:
+    """Every check of a folder, include/sql/health/ by default, in the order of their names.
+
+    Raises:
+        PgOpsError: a file's header is not whole; names file and line.
+    """
+    folder = folder or include_folder() / "sql" / "health"
+    files = sorted(folder.glob("*.sql"))
+    bases = {path.stem: path for path in files if "." not in path.stem}
+    variants: dict[str, list[Path]] = {name: [] for name in bases}
+    for path in files:
+        base, _, version = path.stem.partition(".")
+        if not version:
+            continue
+        if base not in bases or not version.isdigit():
+            raise _wrong(path, 1, "It is a variant of no check", f"Name it <check>.<version>.sql, beside {base}.sql")
+        variants[base].append(path)
+    return tuple(_check(name, path, variants[name]) for name, path in bases.items())
+
+
+class _File:
+    """One file: its header lines with their numbers, and its query."""
+
+    def __init__(self, path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:
+        self.path = path
+        self._said: dict[str, tuple[int, str]] = {}
+        lines = path.read_text(encoding="utf-8").splitlines()
+        name, number = "", 0
+        for number, line in enumerate(lines, 1):
+            if not line.startswith("--"):
+                break
+            if begun := _LINE.fullmatch(line):
+                name, text = begun[1], begun[2] or ""
+                if name not in required + optional:
+                    raise _wrong(path, number, f"The header line '{name}' is not known", _known(required, optional))
+                if name in self._said:
+                    raise _wrong(path, number, f"The header line '{name}' is there twice", "Remove one")
+                self._said[name] = (number, text.strip())
+            elif name and (more := _MORE.fullmatch(line)):
+                at, text = self._said[name]
+                self._said[name] = (at, f"{text} {more[1].strip()}".strip())
+            else:
+                raise _wrong(
+                    path, number, "This is not a header line", "Write '-- Name: text', longer texts indented below"
+                )
+        for name in required:
+            if not self.text(name):
+                at = self._said.get(name, (1, ""))[0]
+                raise _wrong(path, at, f"The header line '{name}' is missing or empty", _known(required, optional))
+        self.query = "\n".join(lines[number - 1 :]).strip().removesuffix(";")
+        if not self.query or self.query.startswith("--"):
+            raise _wrong(path, len(lines), "There is no query below the header", "Write one SELECT")
+
+    def text(self, name: str) -> str:
+        return self._said.get(name, (1, ""))[1]
+
+    def wrong(self, name: str, what: str, remedy: str) -> PgOpsError:
+        return _wrong(self.path, self._said.get(name, (1, ""))[0], what, remedy)
+
+    def choice(self, name: str, allowed: tuple[str, ...], default: str = "") -> str:
+        text = self.text(name) or default
+        if text not in allowed:
+            raise self.wrong(name, f"{name} is '{text}'", f"Write one of: {', '.join(allowed)}")
+        return text
+
+    def words(self, name: str) -> tuple[str, ...]:
+        return tuple(word.strip() for word in self.text(name).split(",") if word.strip())
+
+    def versions(self) -> tuple[int, int]:
+        found = re.fullmatch(r"(\d+)-(\d+)", self.text("Versions"))
+        if found is None or int(found[1]) > int(found[2]):
+            raise self.wrong("Versions", f"Versions is '{self.text('Versions')}'", "Write first-last, such as 15-18")
+        return int(found[1]), int(found[2])
+
+    def threshold(self, name: str) -> tuple[Threshold | None, Dimension | None]:
+        text = self.text(name) or "never"
+        if text == "never":
+            return None, None
+        found = _THRESHOLD.fullmatch(text)
+        if found is None or found[4] not in _UNITS:
+            allowed = ", ".join(unit for unit in _UNITS if unit)
+            raise self.wrong(
+                name, f"{name} is '{text}'", f"Write 'never' or such as '> 75 %'; units: {allowed}, or none"
+            )
+        dimension, factor = _UNITS[found[4]]
+        limit = self._number(name, found[3]) * factor
+        return Threshold(above=found[1] == ">", inclusive=found[2] == "=", limit=limit), dimension
+
+    def unit(self) -> Dimension | None:
+        """For a check that only measures."""
+        text = self.text("Unit")
+        if text and text not in _UNITS and text != "count":
+            raise self.wrong("Unit", f"Unit is '{text}'", f"Write one of: count, {', '.join(filter(None, _UNITS))}")
+        return _UNITS["" if text == "count" else text][0] if text else None
+
+    def number(self, name: str) -> float:
+        return self._number(name, self.text(name) or "0")
+
+    def _number(self, name: str, text: str) -> float:
+        try:
+            return float(text)
+        except ValueError:
+            raise self.wrong(name, f"'{text}' is not a number", "Write digits") from None
+
+
+def _check(name: str, path: Path, variants: list[Path]) -> Check:
+    if not _NAME.fullmatch(name):
+        raise _wrong(path, 1, f"'{name}' is no name of a check", "Use small letters, digits and _")
+    file = _File(path, _REQUIRED, _OPTIONAL)
+    kind = cast(Kind, file.choice("Kind", get_args(Kind)))
+    (info, a), (warn, b), (crit, c) = (file.threshold(one) for one in ("Info", "Warn", "Crit"))
+    dimensions = {one for one in (a, b, c, file.unit()) if one is not None}
+    if len(dimensions) != 1:
+        remedy = "Write them all in one unit; where all are never, write the line Unit"
+        raise file.wrong("Warn", "Info, Warn and Crit have no unit in common", remedy)
+    (dimension,) = dimensions
+    if kind == "forecast" and dimension != "seconds":
+        raise file.wrong("Warn", "A forecast is an amount of time", "Write such as '< 14 d'")
+    scope = cast(Scope, file.choice("Scope", get_args(Scope)))
+    on = cast(Where, file.choice("On", get_args(Where), default="primary"))
+    if on != "primary" and (scope != "database" or kind != "state"):
+        raise file.wrong("On", f"On is '{on}'", "Only a state of a database can be asked on a standby as well")
+    return Check(
+        name=name,
+        title=file.text("Title"),
+        purpose=file.text("Purpose"),
+        scope=scope,
+        kind=kind,
+        versions=_queries([file, *(_File(variant, ("Versions",), _OF_A_VARIANT) for variant in variants)]),
+        privileges=tuple(one for one in file.words("Privileges") if one != "none"),
+        heavy=file.choice("Cost", ("cheap", "heavy")) == "heavy",
+        dimension=dimension,
+        info=info,
+        warn=warn,
+        crit=crit,
+        source=file.text("Source"),
+        mend=file.text("Mend"),
+        risk=file.text("Risk"),
+        on=on,
+        least=file.number("Least"),
+        facts=file.words("Facts"),
+        extension=file.text("Extension"),
+    )
+
+
+def _queries(files: list[_File]) -> tuple[tuple[int, int, str], ...]:
+    queries: list[tuple[int, int, str]] = []
+    for file in files:
+        first, last = file.versions()
+        if any(first <= other_last and other_first <= last for other_first, other_last, _ in queries):
+            raise file.wrong("Versions", f"{first}-{last} overlaps another file of this check", "Give each its own")
+        queries.append((first, last, file.query))
+    return tuple(sorted(queries))
+
+
+def _known(required: tuple[str, ...], optional: tuple[str, ...]) -> str:
+    return f"Needed: {', '.join(required)}. Possible: {', '.join(one for one in optional if one not in required)}"
+
+
+def _wrong(path: Path, line: int, what: str, remedy: str) -> PgOpsError:
+    return PgOpsError(what, where=f"{path}:{line}", remedy=remedy)

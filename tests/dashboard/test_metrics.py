@@ -1,0 +1,57 @@
+"""The metrics are what Prometheus reads, and it can log in."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
+from prometheus_client.parser import text_string_to_metric_families as plain
+
+from tests.dashboard.facts import BACKUP, EVIL, HEALTH
+
+OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
+
+
+def samples(families) -> dict[tuple, float]:
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+@pytest.mark.parametrize(("accept", "parse"), [("", plain), (OPEN_METRICS, open_metrics)], ids=["text", "OpenMetrics"])
+def test_they_are_the_figures_of_the_pages(stand, accept, parse):
+    stand.fleet("app", "crm", EVIL)
+    stand.record(
+        "DROP TABLE pgops.drills",
+        HEALTH,
+        BACKUP.format(hours=1),
+        "INSERT INTO pgops.health_figures (database, name, at, value) VALUES ('app', 'database_size', now(), 123),"
+        " ('app', 'connections_used', now(), 45)",
+    )
+    answer = stand.visitor().get("/fleet/metrics", headers={"Accept": accept})
+    assert answer.headers["content-type"].startswith(accept.partition(";")[0] or "text/plain")
+    found = samples(parse(answer.text))
+    assert found["pgops_ledger_up",] == 1
+    assert found["pgops_backup_size_bytes", "app"] == 5242880
+    assert found["pgops_backup_rpo_seconds", "crm"] == 26 * 3600
+    assert found["pgops_health_findings", "app", "crit"] == 1
+    assert found["pgops_health_grade", "app", "crit"] == 1 and found["pgops_health_grade", "app", "ok"] == 0
+    assert found["pgops_database_size_bytes", "app"] == 123
+    assert found["pgops_connections_used_ratio", "app"] == pytest.approx(0.45)
+    assert ("pgops_backup_size_bytes", "crm") not in found  # nothing is known: no figure, not zero
+    assert found["pgops_ledger_area_missing", "drills"] == 1
+
+
+def test_prometheus_logs_in_with_the_token_of_a_variable(stand, monkeypatch):
+    stand.record("SELECT 1")
+    visitor = stand.visitor(None)
+    bearer = {"Authorization": "Bearer a-long-secret"}
+    assert visitor.get("/fleet/metrics", headers=bearer).status_code in (401, 403)
+    monkeypatch.setenv("AIRFLOW_VAR_PGOPS_METRICS_TOKEN", "a-long-secret")
+    assert visitor.get("/fleet/metrics", headers=bearer).status_code == 200
+    assert visitor.get("/fleet/metrics", headers={"Authorization": "Bearer another"}).status_code in (401, 403)
+    assert visitor.get("/fleet/metrics").status_code == 401
+    assert visitor.get("/fleet/", headers=bearer).status_code in (401, 403)  # it opens nothing else
+    monkeypatch.setenv("AIRFLOW_VAR_PGOPS_METRICS_TOKEN", "")
+    assert visitor.get("/fleet/metrics", headers={"Authorization": "Bearer "}).status_code in (401, 403)
