@@ -44,7 +44,7 @@ DECLARE
     name text;
 BEGIN
     FOR name IN SELECT oid::regclass FROM pg_class WHERE relname ~ '^user_preferences' AND relkind IN ('r', 'p') LOOP
-        EXECUTE format('ALTER TABLE %s OWNER TO app_owner', name);
+        EXECUTE format('ALTER TABLE %s OWNER TO pgops_migrate', name);
     END LOOP;
 END
 $$;
@@ -60,7 +60,7 @@ def site(house) -> Iterator[Any]:
     """The sandbox with the preferences of V001, two months that are too old, and a policy that lets them go at once."""
     deployed = app(house, f"select to_regclass('{HISTORY}') is not null") == [(True,)]
     version = house.include / "migrations" / "app" / "V001__create_user_preferences"
-    if not deployed:  # as its owner would; test_migrations.py deploys it with all that belongs to it
+    if not deployed:  # as migration_deploy does; test_migrations.py deploys it with all that belongs to it
         for part in version.with_suffix(".sql").read_text().split("-- pgops: autocommit"):
             app(house, part)
         app(house, OWNED)
