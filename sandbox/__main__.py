@@ -213,7 +213,8 @@ def bench(arguments: argparse.Namespace) -> int:
 
 def test(arguments: argparse.Namespace) -> int:
     """Run the tests, and without arguments every check; one that fails does not hide the next."""
-    results = {"pytest": _tool("pytest", *(arguments.args or SIDE_BY_SIDE))}
+    results = {} if arguments.args else {"collection": _tool("pytest", "--collect-only", "-qqq")}
+    results["pytest"] = _tool("pytest", *(arguments.args or SIDE_BY_SIDE))
     if results["pytest"] == 1 and os.environ.get("PGOPS_CI"):
         _say("once more, what failed: a test that passes now is unstable, and wants mending")
         results["pytest"] = _tool("pytest", "-rA", "--last-failed", "--last-failed-no-failures=none")

@@ -29,10 +29,10 @@ def healthy(request: pytest.FixtureRequest, ledger: Ledger) -> Iterator[Healthy]
             if statement.strip():
                 primary.execute(statement, "app")
         standby.wait_until_caught_up()
-        record_backup(ledger, "app", "newest")
-        record_drill(ledger, "app", "newest")
+        record_backup(ledger, "healthy", "newest")
+        record_drill(ledger, "healthy", "newest")
         target = Target(
-            "app",
+            "healthy",  # the ledger is shared: other tests back up an "app"
             superuser(primary, "app"),
             {"standby": superuser(standby, "app")},
             ledger.dsn,
