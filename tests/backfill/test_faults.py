@@ -269,7 +269,7 @@ def test_a_bound_that_takes_too_long_to_find_halves_the_batch(each_database: Dsn
         "INSERT INTO users SELECT g, g, CASE WHEN g % 100 > 0 THEN 'x' END FROM generate_series(1, 400000) g",
     )
     job = begun(each_database)
-    options = replace(FAST, first_batch=390_000, most_batch=2_000, statement_timeout=0.04)
+    options = replace(FAST, first_batch=390_000, most_batch=2_000, statement_timeout=0.015)
     worked = backfill.work(each_database, job.id, options=options)
     assert worked.outcome == "done" and worked.retries > 0
     assert one(each_database, "SELECT count(*) FROM users WHERE tier IS NULL") == 0

@@ -45,9 +45,7 @@ _LOCKED = ("55P03", "40P01")
 _CHANGED = ("42P01", "42703", "3F000", "XX000")  # renamed, dropped, or dropped while the statement ran
 _LOST = ("", "57P01", "57P02", "57P03", "57P05", "25P02", "25P03", "25006")
 # A batch is small: a plan that reads the whole table for it is always a mistake of the planner's, and so is compiling.
-# A batch that a crash takes back takes its checkpoint with it, so batches need not wait for the disk; the end of the job
-# does (job/finish.sql).
-_SETTINGS = ("enable_seqscan=off", "jit=off", "synchronous_commit=off")
+_PLANNER = ("enable_seqscan=off", "jit=off")
 ONE_BY_ONE = 16  # rows
 LONGEST_NAP = 0.2
 KEPT_BATCHES = 200
@@ -241,7 +239,7 @@ class _Worker:
     def _session(self) -> Iterator[None]:
         options = self.options
         limits = Limits(statement=options.statement_timeout, lock=options.lock_timeout, idle_in_transaction=30)
-        with session(self.dsn, limits, self.application_name, _SETTINGS) as connection:
+        with session(self.dsn, limits, self.application_name, _PLANNER) as connection:
             self.connection = connection
             self.job = jobs.read_job(connection, self.id, self.dsn.where)
             self.desired, self.speed = self.job.desired, self.job.speed
