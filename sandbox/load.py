@@ -50,6 +50,11 @@ class Request:
     ended: float
     ms: float
 
+    @property
+    def due(self) -> float:
+        """When it should have begun, whether its client was free or not."""
+        return self.ended - self.ms / 1000
+
 
 @dataclass(frozen=True)
 class Latency:

@@ -10,7 +10,6 @@ import pytest
 
 from benchmarks.backfill import Goal, felt, flatness, speeds
 from benchmarks.rig.backfills import MODES, STRATEGIES, Beside, Cost, Load, beside, cost
-from benchmarks.rig.foreground import percentile, read_log
 from benchmarks.rig.ground import Ground
 from benchmarks.rig.people import DATABASE, People
 from sandbox.postgres import PostgresServer
@@ -59,17 +58,6 @@ def test_a_goal_that_is_missed_says_so() -> None:
     fast, short = Goal(1.4, at_least=True), Goal(1.5, at_least=False)
     assert [goal.said(figure)[-6:] for goal, figure in ((fast, 1.39), (short, 1.51))] == ["MISSED"] * 2
     assert [goal.said(figure)[-5:] for goal, figure in ((fast, 1.4), (short, 1.5))] == [": met"] * 2
-
-
-def test_a_request_is_counted_from_when_it_was_due() -> None:
-    read, write = read_log("0 1 1500 0 1700000000 500000 200\n3 7 40000 1 1700000001 0 39000\n")
-    assert (read.write, read.ms, read.due) == (False, 1.5, pytest.approx(1700000000.4985, rel=1e-13))
-    assert (write.write, write.ms, write.due) == (True, 40.0, pytest.approx(1700000000.96, rel=1e-13))
-
-
-def test_a_percentile_is_a_value_that_was_measured() -> None:
-    values = [float(value) for value in range(1, 201)]
-    assert [percentile(values, share) for share in (0.5, 0.99, 1)] == [101, 199, 200]
 
 
 @pytest.fixture

@@ -16,12 +16,13 @@ from typing import Any
 import psycopg2
 
 from benchmarks.rig.backfill_worker import SPEC, STATEMENTS, Job, policy
-from benchmarks.rig.foreground import Foreground, Request, percentile
+from benchmarks.rig.foreground import Foreground
 from benchmarks.rig.ground import Ground
 from benchmarks.rig.measure import wait_until_idle
 from benchmarks.rig.people import People
 from pgops import backfill
 from pgops.errors import PgOpsError
+from sandbox.load import Request, latency
 from sandbox.postgres import Standby, free_port
 
 WORKER = "benchmarks.rig.backfill_worker"
@@ -204,17 +205,20 @@ def beside(place: Ground, people: People, mode: str, load: Load) -> Beside:
         done, worked, turns = done + turn.rows, worked + turn.ended - turn.begun, turns + 1
         for name, waited in turn.held_up.items():
             held_up[name] = held_up.get(name, 0.0) + waited
-    writes = [request.ms for request in requests if request.write]
-    reads = [request.ms for request in requests if not request.write]
+    writes, reads = (latency([one for one in requests if one.written == written]) for written in (True, False))
+    if writes is None or reads is None:
+        raise PgOpsError(
+            f"{mode}: no request was due while it worked", where="people", remedy="Give it longer: --seconds"
+        )
     return Beside(
         rows=done,
         seconds=worked,
         requests=len(requests),
-        p50=percentile(writes, 0.5),
-        p95=percentile(writes, 0.95),
-        p99=percentile(writes, 0.99),
-        worst=max(writes),
-        read_p95=percentile(reads, 0.95),
+        p50=writes.p50,
+        p95=writes.p95,
+        p99=writes.p99,
+        worst=writes.max,
+        read_p95=reads.p95,
         turns=turns,
         held_up=held_up,
     )

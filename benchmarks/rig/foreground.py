@@ -6,31 +6,22 @@ import os
 import signal
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from benchmarks.rig.people import DATABASE
 from pgops.errors import PgOpsError
+from sandbox.load import Request, parsed
 from sandbox.postgres import PostgresServer
 
 RATE, CLIENTS = 400, 6
-_READ, _WRITE = 0, 1  # the scripts' numbers in the log
 _PICK = "\\set id random(1, :rows)\n"
+# In the order of sandbox/load.py: what reads, then what writes.
 _SCRIPTS = (
     ("read.sql", 7, _PICK + "SELECT name, email, spent, tier FROM people WHERE id = :id;\n"),
     ("write.sql", 3, _PICK + "UPDATE people SET spent = spent + 1 WHERE id = :id;\n"),
 )
 _LONGEST = 24 * 3600
-
-
-@dataclass(frozen=True)
-class Request:
-    """A transaction of the application's, from when it was due (not from when its client was free) to its end."""
-
-    due: float
-    ms: float
-    write: bool
 
 
 class Foreground:
@@ -81,21 +72,4 @@ class Foreground:
 
     def requests(self) -> list[Request]:
         """All of them, after the block."""
-        return [request for log in self._folder.glob("requests.*") for request in read_log(log.read_text())]
-
-
-def read_log(text: str) -> list[Request]:
-    """The requests in a log of `pgbench --log --rate`: client, number, microseconds, script, end (s, us), lateness."""
-    requests = []
-    for line in text.splitlines():
-        _, _, took, script, seconds, microseconds, *_ = line.split()
-        ms = int(took) / 1000
-        ended = int(seconds) + int(microseconds) / 1e6
-        requests.append(Request(ended - ms / 1000, ms, int(script) == _WRITE))
-    return requests
-
-
-def percentile(values: list[float], share: float) -> float:
-    """The value that `share` of all are not above."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+        return [request for log in self._folder.glob("requests.*") for request in parsed(log.read_text().splitlines())]

@@ -49,3 +49,17 @@ def change(percent: float | None) -> str:
         return ABSENT
     rounded = round(percent)
     return ">999%" if rounded > 999 else f"{rounded:+d}%" if rounded else "0%"
+
+
+def shown(value: float | None, unit: str = "") -> str:
+    """A value with its unit: bytes, seconds, percent, count (or none), or any other word."""
+    if value is None:
+        return ABSENT
+    if unit == "bytes":
+        return size(value)
+    if unit == "seconds":
+        return duration(value)
+    if unit == "percent":
+        return f"{short(value)} %"
+    plain = f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else short(value)
+    return plain if unit in ("", "count") else f"{plain} {unit}"

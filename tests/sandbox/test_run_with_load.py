@@ -19,6 +19,12 @@ def test_each_line_of_the_log_is_a_request_and_half_a_line_is_none() -> None:
     assert parsed(lines) == [Request(False, 1700000000.25, 1.5), Request(True, 1700000001.0, 250.0)]
 
 
+def test_a_request_is_counted_from_when_it_was_due() -> None:
+    read, write = parsed(["0 1 1500 0 1700000000 500000 200", "3 7 40000 1 1700000001 0 39000"])
+    assert (read.written, read.ms, read.due) == (False, 1.5, pytest.approx(1700000000.4985, rel=1e-13))
+    assert (write.written, write.ms, write.due) == (True, 40.0, pytest.approx(1700000000.96, rel=1e-13))
+
+
 def test_percentiles_are_by_nearest_rank_and_the_longest_says_when_it_was() -> None:
     found = latency([Request(True, 100 + ms, ms) for ms in range(100, 0, -1)])
     assert found is not None

@@ -115,7 +115,7 @@ class _Pages:
             undefined=jinja2.StrictUndefined,
         )
         self.templates.filters |= {
-            **{"size": units.size, "duration": units.duration, "change": units.change, "shown": words.shown},
+            **{"size": units.size, "duration": units.duration, "change": units.change, "shown": units.shown},
             **{"stamp": words.stamp, "ago": words.ago, "age": words.age, "path": lambda text: quote(str(text), "")},
         }
 

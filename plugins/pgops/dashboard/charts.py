@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pygal
 from markupsafe import Markup
 
-from pgops.dashboard.words import shown
+from pgops.units import shown
 
 Points = Sequence[tuple[datetime, float]]
 _WIDTH, _HEIGHT = 100, 24

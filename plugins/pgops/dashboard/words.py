@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from pgops import units
 
 _UNITS = {"database_size": "bytes", "connections_used": "percent", "cache_hit_ratio": "percent"}
-_SECONDS = ("seconds", "s")
 
 
 def unit_of(name: str, told: str | None = None) -> str:
     """The unit of a figure: what was told with it, else what its name is known for."""
     return told or _UNITS.get(name, "")
-
-
-def shown(value: Any, unit: str = "") -> str:
-    """A value with its unit."""
-    if value is None:
-        return units.ABSENT
-    number = float(value)
-    if unit == "bytes":
-        return units.size(number)
-    if unit in _SECONDS:
-        return units.duration(number)
-    if unit in ("percent", "%"):
-        return f"{units.short(number)} %"
-    plain = f"{number:,.0f}" if number == int(number) or abs(number) >= 1000 else units.short(number)
-    return plain if unit in ("", "count") else f"{plain} {unit}"
 
 
 def title(name: str) -> str:

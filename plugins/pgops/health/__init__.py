@@ -17,7 +17,6 @@ from pgops.health.model import (
     Status,
     Target,
     Threshold,
-    shown,
 )
 from pgops.health.run import SCOPES, UNREACHABLE, run
 
@@ -40,5 +39,4 @@ __all__ = [
     "checks",
     "compare",
     "run",
-    "shown",
 ]

@@ -10,7 +10,7 @@ from statistics import linear_regression
 
 from pgops import units
 from pgops.health.ask import Answer, Row
-from pgops.health.model import Check, Finding, Measure, Outcome, Sample, Snapshot, Status, fingerprint, shown
+from pgops.health.model import Check, Finding, Measure, Outcome, Sample, Snapshot, Status, fingerprint
 
 DAY = 86400.0
 WINDOWS = (timedelta(days=7), timedelta(days=28))
@@ -138,7 +138,7 @@ def _since_last_look(check: Check, row: Row, amount: float, place: Place, histor
         return Verdict(100 * counted / total, f"{counted:,.0f} of {total:,.0f} {span}")
     # A second look on the same day must not make a day of ten minutes.
     value = counted / max(seconds / DAY, 1)
-    return Verdict(value, f"{shown(counted, check.dimension)} {span}")
+    return Verdict(value, f"{units.shown(counted, check.dimension)} {span}")
 
 
 def _time_left(check: Check, row: Row, amount: float, place: Place, history: Sequence[Snapshot]) -> Verdict:

@@ -162,27 +162,12 @@ class Finding:
     @property
     def shown(self) -> str:
         """The value as people read it."""
-        return shown(self.value, self.dimension)
+        return units.shown(self.value, self.dimension)
 
 
 def fingerprint(server: str, database: str, check: str, about: str) -> str:
     """Of a finding about one object; `database` is empty for what is of the whole server."""
     return hashlib.sha256("\0".join((server, database, check, about)).encode()).hexdigest()[:16]
-
-
-def shown(value: float | None, dimension: Dimension) -> str:
-    """A value as people read it."""
-    if value is None:
-        return units.ABSENT
-    match dimension:
-        case "percent":
-            return f"{units.short(value)} %"
-        case "seconds":
-            return units.duration(value)
-        case "bytes":
-            return units.size(value)
-        case "count":
-            return f"{value:,.0f}" if value == int(value) else units.short(value)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgops.errors import Refused
 from pgops.fleet import (
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pgops.storage import Bucket
 
 _SPARE_SECONDS = 1800
+_Policy = TypeVar("_Policy")
 
 # What libpq takes; everything else in a connection's extras is for the provider's hook.
 _LIBPQ = (
@@ -133,19 +134,26 @@ def deploy_window_seconds(database: Database) -> float:
     return policy.watch.baseline_seconds + 2 * budget + policy.watch.minutes * 60 + _SPARE_SECONDS
 
 
+def _given(policy: _Policy | None, database: Database, name: str, remedy: str) -> _Policy:
+    """A policy that a database need not have, where it must.
+
+    Raises:
+        Refused: the fleet file does not say.
+    """
+    if policy is None:
+        where = f"include/fleet.yaml, databases, {database.name}"
+        raise Refused(f"{database.name} has no {name}", where=where, remedy=remedy)
+    return policy
+
+
 def drill_server(database: Database) -> Dsn:
     """The maintenance database of the server for drills.
 
     Raises:
         Refused: the fleet file names none for this database.
     """
-    if database.drill is None:
-        raise Refused(
-            f"{database.name} has no drill policy",
-            where=f"include/fleet.yaml, databases, {database.name}",
-            remedy="Add drill.connection: the server on which its backups may be restored",
-        )
-    return dsn(database.drill.connection)
+    remedy = "Add drill.connection: the server on which its backups may be restored"
+    return dsn(_given(database.drill, database, "drill policy", remedy).connection)
 
 
 def migration_policy(database: Database) -> MigrationPolicy:
@@ -154,13 +162,8 @@ def migration_policy(database: Database) -> MigrationPolicy:
     Raises:
         Refused: the fleet file does not say.
     """
-    if database.migrations is None:
-        raise Refused(
-            f"{database.name} has no migrations",
-            where=f"include/fleet.yaml, databases, {database.name}",
-            remedy="Add migrations: with folder (or alembic) and connection",
-        )
-    return database.migrations
+    remedy = "Add migrations: with folder (or alembic) and connection"
+    return _given(database.migrations, database, "migrations", remedy)
 
 
 def deploy_policy(database: Database) -> DeployPolicy:
@@ -185,13 +188,8 @@ def backfill_policy(database: Database) -> BackfillPolicy:
     Raises:
         Refused: the fleet file does not say.
     """
-    if database.backfill is None:
-        raise Refused(
-            f"{database.name} has no backfill policy",
-            where=f"include/fleet.yaml, databases, {database.name}",
-            remedy="Add backfill: with connection, the role that may update the tables",
-        )
-    return database.backfill
+    remedy = "Add backfill: with connection, the role that may update the tables"
+    return _given(database.backfill, database, "backfill policy", remedy)
 
 
 def partition_policies(database: Database) -> PartitionPolicies:
@@ -200,13 +198,8 @@ def partition_policies(database: Database) -> PartitionPolicies:
     Raises:
         Refused: the fleet file does not say.
     """
-    if database.partitions is None:
-        raise Refused(
-            f"{database.name} has no partition policies",
-            where=f"include/fleet.yaml, databases, {database.name}",
-            remedy="Add partitions: with connection, the role that owns the tables, and tables",
-        )
-    return database.partitions
+    remedy = "Add partitions: with connection, the role that owns the tables, and tables"
+    return _given(database.partitions, database, "partition policies", remedy)
 
 
 def partition_place(settings: Settings, database: Database, context: Mapping[str, Any]) -> Place:
@@ -232,13 +225,8 @@ def privacy_policy(database: Database) -> PrivacyPolicy:
     Raises:
         Refused: the fleet file does not say.
     """
-    if database.privacy is None:
-        raise Refused(
-            f"{database.name} has no privacy policy",
-            where=f"include/fleet.yaml, databases, {database.name}",
-            remedy="Add privacy: with connection, subject, key, secret_connection and approvers",
-        )
-    return database.privacy
+    remedy = "Add privacy: with connection, subject, key, secret_connection and approvers"
+    return _given(database.privacy, database, "privacy policy", remedy)
 
 
 def privacy_secrets(policy: PrivacyPolicy) -> tuple[Secret, ...]:

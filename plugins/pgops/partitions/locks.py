@@ -21,7 +21,7 @@ from psycopg2.extensions import connection as Connection
 from pgops import units
 from pgops.errors import PgOpsError
 from pgops.fleet.partitions import PartitionPolicies
-from pgops.include import sql_text
+from pgops.include import query, sql_text
 from pgops.partitions.session import ask
 
 log = logging.getLogger(__name__)
@@ -227,7 +227,7 @@ def _in_a_transaction(
     with connection.cursor() as cursor:
         cursor.execute("BEGIN")
         try:
-            cursor.execute("SELECT pg_catalog.set_config('lock_timeout', %s, true)", [f"{lock_ms}ms"])
+            cursor.execute(query("partitions/locks/limit.sql", lock=sql.Literal(lock_ms)))
             if isinstance(statement, sql.Composable):
                 cursor.execute(statement)
                 result = None

@@ -1,0 +1,2 @@
+-- Purpose: how many milliseconds this transaction may wait for each lock.
+SET LOCAL lock_timeout = {lock}
