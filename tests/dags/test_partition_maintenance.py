@@ -83,7 +83,7 @@ def test_one_bad_table_stops_no_other_and_is_named(site_with_tables):
     assert len(partitions(site, "visits")) == 4
     assert len(partitions(site, "calls")) == 4  # DEFAULT, and the three months that no row stands in the way of
     *_, told = map(shown, site.messages())
-    assert "1 FAILED" in told and "public.calls" in told and "DEFAULT" in told
+    assert "1 FAILED, 7 made" in told and "public.calls" in told and "DEFAULT" in told
 
 
 def test_a_switch_stops_the_one_and_not_the_other(site_with_tables):

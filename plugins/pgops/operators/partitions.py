@@ -33,6 +33,11 @@ LEDGER_TABLES = (
 )
 
 
+def _skip_dry_run(context: Mapping[str, Any]) -> None:
+    if context["params"]["dry_run"]:
+        raise AirflowSkipException("a dry run: see the log of plan_partitions")
+
+
 def _plan(database: Database) -> Plan:
     from pgops.partitions import plan
 
@@ -104,8 +109,7 @@ class CreatePartitionsOperator(_OnParent):
         from pgops.partitions import RowsInDefault, create, finalize
 
         policies = resources.partition_policies(database)
-        if context["params"]["dry_run"]:
-            raise AirflowSkipException("a dry run: see the log of plan")
+        _skip_dry_run(context)
         if not policies.create:
             raise AirflowSkipException("creating is switched off in the fleet file")
         dsn, planned = resources.dsn(policies.connection), self.planned()
@@ -114,13 +118,11 @@ class CreatePartitionsOperator(_OnParent):
         try:
             made = create(dsn, planned, policies)
         except RowsInDefault as error:
-            context["ti"].xcom_push(key="made", value={"database": database.name, **to_xcom(error.created)})
+            context["ti"].xcom_push(key="done", value=to_xcom(error.created))
             raise
         for note in made.notes:
             log.info("%s", note)
-        result = {"database": database.name, **to_xcom(made)}
-        context["ti"].xcom_push(key="made", value=result)
-        return result
+        return to_xcom(made)
 
 
 class RetirePartitionsOperator(_OnParent):
@@ -131,8 +133,7 @@ class RetirePartitionsOperator(_OnParent):
         from pgops.partitions.retire import advance
 
         policies = resources.partition_policies(database)
-        if context["params"]["dry_run"]:
-            raise AirflowSkipException("a dry run: see the log of plan")
+        _skip_dry_run(context)
         if not policies.retire:
             raise AirflowSkipException("retiring is switched off in the fleet file")
         place, planned = resources.partition_place(fleet.checked_settings(), database, context), self.planned()
@@ -146,8 +147,9 @@ class RetirePartitionsOperator(_OnParent):
                 errors.append(error)
                 continue
             log.info("%s.%s: %s %s", one.schema, one.name, one.state, "; ".join(one.notes))
-            advanced.append({"database": database.name, **to_xcom(one)})
-        context["ti"].xcom_push(key="retired", value=advanced)
+            advanced.append(to_xcom(one))
+        if errors:
+            context["ti"].xcom_push(key="done", value=advanced)
         if len(errors) == 1:
             raise errors[0]
         if errors:
@@ -168,8 +170,7 @@ class TidyPartitionsOperator(PgOpsOperator):
         from pgops.partitions.manifest import finish_rewrites
         from pgops.partitions.restore import drop_expired_copies
 
-        if context["params"]["dry_run"]:
-            raise AirflowSkipException("a dry run")
+        _skip_dry_run(context)
         place = resources.partition_place(fleet.checked_settings(), database, context)
         return {"copies": list(drop_expired_copies(place)), "objects": finish_rewrites(place.bucket, database.name)}
 
@@ -216,8 +217,7 @@ class LedgerPartitionsOperator(BaseOperator):
         from pgops.partitions.unfinished import unfinished
 
         settings = load_fleet().checked_settings()
-        if context["params"]["dry_run"]:
-            raise AirflowSkipException("a dry run")
+        _skip_dry_run(context)
         ledger = resources.ledger(settings)
         with ledger.session():
             pass  # the schema is brought up to date by the first session
@@ -299,9 +299,12 @@ def _lines(context: Any, name: str) -> Iterable[ParentLine]:
     def left(step: str, key: str = "return_value") -> list[Mapping[str, Any]]:
         return pulled(context, f"{name}.{step}", key)
 
-    made = {one["parent"]: [new["name"] for new in one["partitions"]] for one in left("create", "made")}
+    def done(step: str) -> list[Mapping[str, Any]]:
+        return [*left(step), *left(step, "done")]  # what was done before a task failed counts too
+
+    made = {one["parent"]: [new["name"] for new in one["partitions"]] for one in done("create")}
     retired: dict[str, list[tuple[str, str]]] = {}
-    for one in left("retire", "retired"):
+    for one in done("retire"):
         retired.setdefault(one["parent"], []).append((one["name"], one["state"]))
     errors: dict[str, list[str]] = {}
     for step in ("plan_partitions", "create", "retire", "tidy", "check"):
