@@ -5,7 +5,7 @@ Every morning: what is wrong with each database, how bad, since when, and the SQ
 
 | step | promise |
 |---|---|
-| `check_health` | every check of include/sql/health/, in seconds and without a lock that anybody feels; compared with the run before and kept in the ledger, a report in the bucket; what is critical and new alerts at once |
+| `check_health` | every check of include/sql/health/, in seconds, and nobody waits for it; what is critical and new alerts at once; kept in the ledger, with a report in the bucket |
 | `report` | one message for the fleet: only what changed since the run before, the worst first |
 
 What a check could not see is never called healthy: it is unknown or skipped, with the reason. A database that is down
@@ -47,7 +47,7 @@ with DAG(
 ) as dag:
     chain(
         FleetFileOperator(task_id="fleet_file"),
-        # Side by side, but not so many that all of them on one server reach the limit of the monitor's role, 10 sessions.
+        # Not so many at once that all of them on one server reach the monitor role's limit of 10 sessions.
         HealthCheckOperator.partial(
             task_id=CHECK, map_index_template="{{ task.database }}", max_active_tis_per_dagrun=8
         ).expand(database=names),

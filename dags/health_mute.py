@@ -5,7 +5,7 @@ Nobody hears of a finding of `daily_health_check` until a day, for a reason that
 
 | step | promise |
 |---|---|
-| `mute` | the finding stays in the reports and on the dashboard as muted; when the day comes and it is still there, it is news |
+| `mute` | it stays in the reports and on the dashboard, as muted; if it is still there on that day, it is news again |
 
 **Params**. `database`; `fingerprint`: of the finding, from the report or the dashboard, empty for the whole database;
 `until`: the first day on which it is told again; `reason`; `action`: mute, or unmute.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pgops.errors import PgOpsError
 from pgops.health.compare import Changes, compare
-from pgops.health.model import Budget, Finding, Report, Scope, Status, Target
+from pgops.health.model import Budget, Check, Finding, Report, Scope, Status, Target
 from pgops.health.page import html_page
 from pgops.health.records import Past, past, record
 from pgops.health.run import SCOPES, run
@@ -74,6 +74,7 @@ def check_health(
     *,
     scopes: Collection[Scope] = SCOPES,
     budget: Budget | None = None,
+    checks: Sequence[Check] | None = None,
     now: datetime | None = None,
 ) -> tuple[Checked, Report, Changes]:
     """Look at a target, compare, keep. A ledger or bucket that is down costs only what it would have given.
@@ -83,6 +84,7 @@ def check_health(
         target: what to look at.
         scopes: see pgops.health.run.
         budget: see pgops.health.run.
+        checks: see pgops.health.run.
         now: the time of the look; the present unless given.
 
     Raises:
@@ -90,7 +92,7 @@ def check_health(
     """
     at = now or datetime.now(UTC)
     known, notes = _known(desk, target.name, at)
-    report = run(target, scopes=scopes, history=known.history if known else (), budget=budget, now=at)
+    report = run(target, scopes=scopes, history=known.history if known else (), budget=budget, checks=checks, now=at)
     changes = compare(report, known.before if known else (), known.mutes if known else ())
     page, trouble = _keep_page(desk, report, changes, compared=known is not None)
     notes += trouble

@@ -40,7 +40,8 @@ def html_page(report: Report, changes: Changes, *, compared: bool = True) -> str
     return _template().render(
         report=report,
         findings=sorted(
-            ((one, change) for one, change in found if one.status is not Status.OK), key=lambda pair: -pair[0].status.rank
+            ((one, change) for one, change in found if one.status is not Status.OK),
+            key=lambda pair: -pair[0].status.rank,
         ),
         resolved=[one for one in changes.resolved if one.status is not Status.OK],
         muted=changes.muted,

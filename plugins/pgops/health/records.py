@@ -119,9 +119,7 @@ def mute(ledger: Ledger, database: str, fingerprint: str, until: datetime, reaso
         Refused: no such finding is open.
     """
     title = _open_title(ledger, database, fingerprint)
-    ledger.rows(
-        "begin_health_mute", database=database, fingerprint=fingerprint, until=until, reason=reason, by=by
-    )
+    ledger.rows("begin_health_mute", database=database, fingerprint=fingerprint, until=until, reason=reason, by=by)
     return title
 
 

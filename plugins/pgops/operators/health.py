@@ -164,7 +164,8 @@ class HealthReportOperator(BaseOperator):
 def _dashboard_url() -> str:
     from airflow.sdk.configuration import conf
 
-    return urljoin(conf.get("api", "base_url", fallback="http://localhost:8080/").rstrip("/") + "/", "plugin/fleet")
+    base = str(conf.get("api", "base_url", fallback="http://localhost:8080/"))
+    return urljoin(f"{base.rstrip('/')}/", "plugin/fleet")
 
 
 class MuteFindingOperator(PgOpsOperator):

@@ -212,7 +212,25 @@ class CheckPartitionsOperator(PgOpsOperator):
         for row in rows:
             for finding in row["bad"]:
                 log.warning("%s %s: %s", row["database"], row["parent"], finding)
+        _record_horizons(fleet.checked_settings(), database.name, planned)
         return rows
+
+
+def _record_horizons(settings: Settings, database: str, planned: Plan) -> None:
+    """Leave how far ahead partitions are there, for the dashboard; a ledger that is down hides nothing else."""
+    from pgops.ledger import Figure
+
+    now = datetime.now(UTC)
+    ahead = {
+        one.parent.title: (one.horizon - now).total_seconds() if isinstance(one.horizon, datetime) else 0.0
+        for one in planned.parents
+        if isinstance(one.horizon, datetime) or (one.horizon is None and isinstance(one.policy.interval, str))
+    }
+    figures = [Figure("partition_horizon", table, seconds, {"unit": "seconds"}) for table, seconds in ahead.items()]
+    try:
+        resources.ledger(settings).record_figures(database, now, figures)
+    except PgOpsError as error:
+        log.error("the ledger did not take how far ahead partitions are there: %s", error)
 
 
 def _findings(found: Iterable[Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What people were told of each open finding: a run that is tried again compares with the run before, not with itself."""
+"""What people were told of each open finding: a run that is tried again must not compare with itself."""
 
 from alembic import op
 
