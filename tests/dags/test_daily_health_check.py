@@ -156,10 +156,7 @@ def test_a_mute_that_makes_no_sense_is_refused(site: Site, params: dict[str, str
 
 
 def test_partition_maintenance_tells_how_far_ahead_partitions_are(site: Site) -> None:
-    execute(
-        site,
-        "create table visits (at timestamptz not null) partition by range (at); alter table visits owner to app_owner",
-    )
+    execute(site, "set role pgops_migrate; create table visits (at timestamptz not null) partition by range (at)")
     try:
         site.document["databases"][0]["partitions"]["tables"] = [{"parent": "public.visits", "interval": "month"}]
         site.fleet()
