@@ -5,7 +5,7 @@ Every morning: what is wrong with each database, how bad, since when, and the SQ
 
 | step | promise |
 |---|---|
-| `check_health` | every check, in seconds, and nobody waits for it; what is new and critical alerts at once; ledger, report |
+| `check_health` | every check, in seconds, and nobody waits for it; what is new and critical alerts at once |
 | `report` | one message for the fleet: only what changed since the run before, the worst first |
 
 What a check could not see is never called healthy: it is unknown or skipped, with the reason. A database that is down

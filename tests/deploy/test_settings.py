@@ -186,7 +186,7 @@ def test_loading_twice_is_loading_once_and_updates_what_changed(metadata, tmp_pa
 
     first = metadata.load("--file", str(FILE))
     assert first.returncode == 0, first.stderr[-2000:]
-    assert "10 connections, 2 pools and 0 variables" in first.stdout
+    assert "13 connections, 2 pools and 0 variables" in first.stdout
     after_first = metadata.rows(CONNECTIONS)
     assert ("pg_app", "postgres", "primary", 5432, "app", "pgops_backup") in after_first
     assert len(after_first) == 10
