@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from sandbox.pictures import BROWSERS, PHONE_WIDTH, SIZE, browser_of_this_machine, log_in
+from tests.servers import eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 
@@ -36,6 +37,9 @@ def app(house):
         return house.parts.servers.primary.execute(statement, "app")
 
     app(MENDS)
+    drills = "select count(distinct database) from pgops.drills"
+    assert eventually(lambda: house.ledger(drills) == [(3,)], 240)  # what they find must not change between two looks
+    print(house.ledger("select database, passed, report ->> 'failures' from pgops.drills"))
     code, outcome = house.run("daily_health_check")  # yesterday: what the sandbox always has
     assert code == 0, outcome
     yield app
@@ -77,7 +81,7 @@ def _photograph(house, folder):
         said: list[str] = []
         page.on("console", lambda message: said.append(message.text))
         page.goto(house.parts.slack_url)
-        page.get_by_text("Sequences near their end").first.wait_for()
+        page.get_by_text("Sequences near their end").last.scroll_into_view_if_needed()
         page.screenshot(path=folder / "slack.png")
         log_in(page, house.parts)
         page.goto(f"{house.api.url}/fleet/database/app")

@@ -120,7 +120,7 @@ def _headline(news: HealthNews, bad: Sequence[Told], good: Sequence[Told]) -> st
     numbers = [
         (len(news.failed), "NOT CHECKED"),
         (sum(one.finding.status is Status.CRIT for one in bad), "critical"),
-        (sum(one.finding.status is Status.WARN for one in bad), "warning"),
+        (warnings := sum(one.finding.status is Status.WARN for one in bad), f"warning{'s' if warnings != 1 else ''}"),
         (sum(one.finding.status is Status.INFO for one in bad), "information"),
         (sum(one.change == "better" for one in good), "better"),
         (sum(one.change == "resolved" for one in good), "resolved"),
