@@ -67,7 +67,7 @@ def test_the_worst_comes_first_with_its_evidence_and_its_mend_and_information_is
     message = health_message(news(checked(new=found)))
     text = said(message)
     assert 0 < text.index("Title of big") < text.index("Title of middle")
-    assert "mend big;" in text and "the evidence" in text and "Risk: it locks" in text and "95 %" in text
+    assert "mend big;" in text and "the evidence" in text and "(risk: it locks)" in text and "95 %" in text
     assert "Title of small" not in text and "1 new as information" in text
     assert message.text == "Health of 1 database: 1 critical, 1 warning, 1 information"
     assert "health-finding-is-critical" in text and message.color

@@ -143,9 +143,7 @@ def _grades(news: HealthNews) -> str:
     ]
     still = {status: sum(one.open.get(str(status), 0) for one in news.checked) for status in (Status.CRIT, Status.WARN)}
     muted = sum(one.muted for one in news.checked)
-    parts.append(
-        f"open: {still[Status.CRIT]} critical, {still[Status.WARN]} warnings{f', {muted} muted' if muted else ''}"
-    )
+    parts.append(f"open: {still[Status.CRIT]} crit, {still[Status.WARN]} warn{f', {muted} muted' if muted else ''}")
     parts.append(f"in {units.duration(news.seconds)}, started {when(news.started_at)}")
     return "  ·  ".join(parts)
 
@@ -175,11 +173,12 @@ def _paragraph(told: Told) -> str:
     one = told.finding
     look = LOOKS[_SEVERITIES[one.status]]
     about = f" {code(one.object, 120)}" if one.object else ""
-    value = f"*{safe(one.shown, 20)}* " if one.value is not None else ""
-    mend = f"\n{code_block(one.mend, 350)}" if one.mend else ""
-    risk = f"\nRisk: {safe(one.risk, 150)}" if one.risk not in ("", "none") else ""
+    measured = one.value is not None and one.dimension != "count"  # what was counted stands in the evidence
+    value = f"*{safe(one.shown, 20)}* " if measured else ""
+    risk = f" (risk: {safe(one.risk, 150)})" if one.risk not in ("", "none") else ""
+    mend = f"\n*Next*{risk}\n{code_block(one.mend, 350)}" if one.mend else ""
     what = f"{look.icon} *{look.word} · {safe(one.title, 100)}*{about} in {listed(told.databases, 5)}, {told.change}"
-    return f"{what}\n{value}{safe(one.says, 250)}{mend}{risk}"
+    return f"{what}\n{value}{safe(one.says, 250)}{mend}"
 
 
 def _good(good: Sequence[Told]) -> list[Block]:

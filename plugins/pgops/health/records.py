@@ -194,7 +194,7 @@ def _finding(row: dict[str, Any]) -> Finding:
         database="",
         object=row["object"],
         value=row["value"],
-        dimension=row["unit"],
+        dimension=row["unit"] or "count",
         says=row["says"],
         mend=row["mend"],
         risk=row["risk"],

@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 from zoneinfo import ZoneInfo
 
 from airflow.sdk import BaseOperator, TriggerRule
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from pgops.errors import PgOpsError, Refused
 from pgops.fleet import Database, Fleet, Settings, load_fleet
@@ -88,19 +88,19 @@ def _alert(checked: Checked, settings: Settings, context: Mapping[str, Any]) -> 
     from pgops.health import Status
 
     critical = [one for one in (*checked.new, *checked.worse) if one.status is Status.CRIT]
-    first = [one for one in critical if _claimed(one, context)]
-    if first:
+    if first := _claimed(critical, context):
         log_url = context["ti"].log_url
         message = critical_message(checked.database, first, log_url, runbook_url=settings.runbook_url)
         tell_slack(message, settings, "health_critical")
 
 
-def _claimed(finding: Finding, context: Mapping[str, Any]) -> bool:
+def _claimed(findings: Sequence[Finding], context: Mapping[str, Any]) -> Sequence[Finding]:
+    """Those that this run has not alerted about: databases of one server share some, and a task may be tried again."""
     try:
-        return claim(f"{context['dag'].dag_id}/{context['run_id']}/{finding.fingerprint}")
+        return [one for one in findings if claim(f"{context['dag'].dag_id}/{context['run_id']}/{one.fingerprint}")]
     except PgOpsError as error:  # without the ledger: rather the same alert twice than none
         log.warning("could not ask whether this alert was sent before: %s", error)
-        return True
+        return findings
 
 
 class HealthReportOperator(BaseOperator):
@@ -128,6 +128,8 @@ class HealthReportOperator(BaseOperator):
             settings = load_fleet().checked_settings()
         except PgOpsError as error:
             raise FailedForGood(error) from error
+        if not self.databases:
+            raise AirflowSkipException("no database of the fleet file has a health policy")
         checked = {one["database"]: from_xcom(Checked, one) for one in pulled(context, CHECK)}
         problems = {one["database"]: str(one["error"]) for one in pulled(context, CHECK, "problem")}
         failed = {
@@ -151,12 +153,15 @@ class HealthReportOperator(BaseOperator):
             command=run_command("daily_health_check"),
         )
         tell_slack(health_message(news, runbook_url=settings.runbook_url), settings, "health_report")
+        looking = sum(one.seconds for one in checked.values())
+        log.info("%.1f s since the run began, %.1f s of them spent with the databases", news.seconds, looking)
         if failed:
             raise AirflowFailException("; ".join(f"{name}: {why}" for name, why in failed.items()))
         return {
             "grades": {name: str(one.grade) for name, one in checked.items()},
             "changed": summary(news.told("new", "worse")),
             "better": summary(news.told("better", "resolved")),
+            "seconds": {"run": round(news.seconds, 1), "databases": round(looking, 1)},
             "notes": sorted({note for one in checked.values() for note in one.notes}),
         }
 
