@@ -7,6 +7,7 @@ also notices a backup that never started: a paused DAG, an import error, no free
 | step | promise |
 |---|---|
 | `backup_watch` | fails for each database whose newest proven backup is too old, or that has none; alerts once a day |
+| `expired_exports` | exports of persons' data are removed when their time is over, whatever else failed |
 | `ping` | tells a dead-man's switch that somebody is watching; skipped without the Variable `pgops_dead_man_url` |
 
 **When it fails.** Look at the last nightly_backup; docs/runbook.md, "Backup too old". When Airflow itself is dead
@@ -20,6 +21,7 @@ from airflow.sdk import DAG, CronTriggerTimetable, chain
 from pgops.fleet import load_fleet
 from pgops.operators.alerting import on_failure
 from pgops.operators.backup import FreshnessOperator
+from pgops.operators.exports import ExpiredExportsOperator
 from pgops.operators.fleet import FleetFileOperator
 from pgops.operators.ping import DeadManPingOperator
 
@@ -47,6 +49,9 @@ with DAG(
         [
             FreshnessOperator.partial(task_id="backup_watch", map_index_template="{{ task.database }}").expand(
                 database=[name for name, _ in fleet.names]
+            ),
+            ExpiredExportsOperator.partial(task_id="expired_exports", map_index_template="{{ task.database }}").expand(
+                database=[database.name for database in fleet.databases if database.privacy]
             ),
             DeadManPingOperator(task_id="ping"),
         ],

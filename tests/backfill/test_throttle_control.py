@@ -6,10 +6,10 @@ import pytest
 
 from pgops.backfill.pace import Go, Stop, Unthrottled, Wait
 from pgops.backfill.throttle.board import Board
-from pgops.backfill.throttle.control import FLOOR, at_speed, next_ratio, sleep_seconds
+from pgops.backfill.throttle.control import at_speed, next_ratio, sleep_seconds
 from pgops.backfill.throttle.readings import Reading
 from pgops.backfill.throttle.server import Wraparound
-from tests.backfill.throttles import Clock, Told, controller
+from tests.backfill.throttles import LEAST_SLEEP, Clock, Told, controller
 
 
 @pytest.fixture
@@ -23,18 +23,18 @@ def told(clock) -> Told:
 
 
 def test_the_sleep_grows_by_half_while_red_and_melts_by_a_twelfth_while_green():
-    assert next_ratio(1.0, True, 8) == 1.5
-    assert next_ratio(1.0, False, 8) == pytest.approx(0.92)
+    assert next_ratio(1.0, True, 0.05, 8) == 1.5
+    assert next_ratio(1.0, False, 0.05, 8) == pytest.approx(0.92)
 
 
 def test_the_sleep_stays_between_floor_and_ceiling():
-    ratio = FLOOR
+    ratio = LEAST_SLEEP
     for _ in range(100):
-        ratio = next_ratio(ratio, True, 8)
+        ratio = next_ratio(ratio, True, LEAST_SLEEP, 8)
     assert ratio == 8
     for _ in range(200):
-        ratio = next_ratio(ratio, False, 8)
-    assert ratio == FLOOR
+        ratio = next_ratio(ratio, False, LEAST_SLEEP, 8)
+    assert ratio == LEAST_SLEEP
 
 
 @pytest.mark.parametrize("ratio", [0.05, 1, 8, 1000])
@@ -54,11 +54,11 @@ def test_the_operators_speed_scales_batch_and_sleep_together(speed, whole):
     assert 0.1 + at_speed(100, 0.1, speed) == pytest.approx(whole)
 
 
-def test_all_green_goes_and_sleeps_next_to_nothing(clock, told):
+def test_all_green_goes_and_sleeps_as_little_as_the_policy_allows(clock, told):
     pace = controller(clock, told)
     told.say(("lag", "green", True))
     assert pace.before_batch() == Go()
-    assert pace.after_batch(1000, 40, 0) == pytest.approx(0.04 * FLOOR)
+    assert pace.after_batch(1000, 40, 0) == pytest.approx(0.04 * LEAST_SLEEP)
     assert pace.reasons() == {}
 
 
@@ -115,7 +115,7 @@ def test_an_episode_of_waiting_slows_down_once_and_not_with_every_question(clock
     told.say(("lag", "red", True))
     for _ in range(50):
         pace.before_batch()
-    assert pace.ratio == pytest.approx(FLOOR * 1.5)
+    assert pace.ratio == pytest.approx(LEAST_SLEEP * 1.5)
 
 
 def test_a_critical_reading_stops_also_behind_a_red_one_and_if_it_is_soft(clock, told):

@@ -64,5 +64,8 @@ class Told:
         return self.now
 
 
+LEAST_SLEEP = 0.05
+
+
 def controller(clock: Clock, told: Told, ceiling: float = 8, floor: float = 0, **more: Any) -> Controller:
-    return Controller(Law(ceiling, floor), told, clock, **more)
+    return Controller(Law(LEAST_SLEEP, ceiling, floor), told, clock, **more)

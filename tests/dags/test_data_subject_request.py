@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pgops.errors import Refused
 from pgops.fleet import load_fleet
 from pgops.operators import resources
 from pgops.operators.subject import ApproveErasureOperator
+from pgops.operators.tombstones import replay_tombstones
+from pgops.operators.validation import GoldenCopyOperator
+from pgops.partitions.archive import verify
+from pgops.partitions.manifest import Archive, archives_of
+from pgops.partitions.rewrite import Counted, RowsOf, count_rows
 from pgops.privacy import replay
+from sandbox.servers import ROLES
+from tests import servers
 from tests.dags.conftest import Run, Site
 from tests.inbox import shown
 
@@ -61,6 +74,35 @@ def preferences(person: Site) -> Iterator[Site]:
     postgres.execute(Path(f"{V001}.rollback.sql").read_text(), "app")
 
 
+OLD = "user_preferences_history_2023_05"
+
+
+@pytest.fixture
+def retired(preferences: Site) -> Iterator[Site]:
+    """The same with a month that lies in the bucket only: two rows of the person and twenty of others."""
+    preferences.document["databases"][0]["partitions"]["tables"] = [
+        {"parent": "public.user_preferences_history", "interval": "month", "retention": "24 months", "grace_days": 0}
+    ]
+    preferences.fleet()
+    preferences.stand.postgres.execute(
+        f"create table {OLD} partition of user_preferences_history"
+        " for values from ('2023-05-01 00:00Z') to ('2023-06-01 00:00Z');"
+        f"alter table {OLD} owner to app_owner;"
+        "insert into user_preferences_history (user_id, preferences, changed_at)"
+        f" select case when n <= 2 then {KEY} else n end, '{{}}', '2023-05-05 00:00Z' from generate_series(1, 22) n",
+        "app",
+    )
+    run = preferences.run("partition_maintenance")
+    assert run.state == "success", run.states
+    preferences.messages()
+    yield preferences
+    preferences.stand.postgres.execute(f"drop table if exists {OLD}", "app")
+
+
+def archives(site: Site) -> list[Archive]:
+    return list(archives_of(site.bucket, "app", name=OLD))
+
+
 def rows(site: Site) -> list[tuple[Any, ...]]:
     return site.stand.postgres.execute(
         f"select (select count(*) from users where id = {KEY}), (select count(*) from orders where user_id = {KEY})",
@@ -93,6 +135,47 @@ def request(site: Site, approver: str | None = "op", asked: list[str] | None = N
         return site.run(DAG, database="app", **conf)
 
 
+def test_an_erasure_reaches_the_archives_of_retired_partitions_and_leaves_the_rest_of_them(retired, caplog):
+    (before,) = archives(retired)
+    assert before.rows == 22
+    run = request(retired, asked=(asked := []), kind="erase", subject=KEY)
+    assert run.state == "success", run.states
+    assert f"Archives: archive of public.{OLD}" in asked[0] and ": 2" in asked[0]
+    (key,) = [key for key in retired.objects() if "/subjects/" in key and OLD in key]
+    exported = list(csv.DictReader(io.StringIO(retired.objects()[key].decode())))
+    assert [row["user_id"] for row in exported] == [str(KEY)] * 2
+    assert list(run.xcom("erase")["archives"].values()) == [2]
+    assert run.xcom("prove_erasure")["archives_searched"]
+
+    (after,) = archives(retired)
+    assert (after.rows, after.replaces, after.proof is not None) == (20, before.archive_id, True)
+    assert not [key for key in retired.objects() if before.archive_id in key and "/subjects/" not in key]
+    scratch = retired.dsn("pg_drill")
+    verify(retired.bucket, after, scratch)  # both formats hold what the new fingerprint says
+    assert count_rows(retired.bucket, after, scratch, RowsOf(("user_id",), str(KEY))) == Counted(0, 0)
+    assert count_rows(retired.bucket, after, scratch, RowsOf(("user_id",), "22")) == Counted(1, 1)
+    told = json.dumps([run.xcoms(), asked], default=str) + caplog.text
+    assert str(KEY) not in told and MAIL not in told
+
+
+def test_a_person_who_is_in_an_archive_only_is_found_and_what_stays_by_policy_stays_there(retired):
+    tables = retired.document["databases"][0]["privacy"]["tables"]
+    tables[0] |= {"action": "keep", "reason": "the law"}
+    retired.fleet()
+    run = request(retired, kind="erase", subject=KEY)
+    assert run.state == "success", run.states
+    assert any(OLD in line and "2 rows" in line for line in run.xcom("report")["kept"])
+    assert [one.rows for one in archives(retired)] == [22]
+
+    del tables[0]["action"], tables[0]["reason"]
+    retired.fleet()
+    execute = retired.stand.postgres.execute
+    execute(f"delete from user_preferences_history where user_id = {KEY}", "app")
+    again = request(retired, kind="erase", subject=KEY)
+    assert again.state == "success", again.states
+    assert [one.rows for one in archives(retired)] == [20]
+
+
 def ledger(site: Site) -> list[tuple[Any, ...]]:
     return site.ledger(
         "select kind, state, approved_by, subject_hash from pgops.subject_requests order by requested_at"
@@ -115,6 +198,22 @@ def test_an_export_holds_everything_and_changes_nothing(person, caplog):
     ((kind, state, approved_by, _),) = ledger(person)
     assert (kind, state, approved_by) == ("export", "exported", None)
     assert_nowhere(person, run, caplog.text)
+
+
+def test_backup_watch_removes_an_export_whose_time_is_over_and_no_other(person):
+    first, second = request(person, subject=KEY), request(person, subject=KEY)
+    assert (first.state, second.state) == ("success", "success")
+    key = next(key for key in _export_of(person, first) if key.endswith("/manifest.json"))
+    manifest = person.bucket.get_json(key)
+    person.bucket.put_json(key, manifest | {"expires_at": datetime.now(UTC).isoformat()})
+    run = person.run("backup_watch")
+    assert run.states["expired_exports[0]"] == "success"
+    assert _export_of(person, first) == [] and len(_export_of(person, second)) > 3
+
+
+def _export_of(site: Site, run: Run) -> list[str]:
+    folder = run.xcom("export")["folder"].removeprefix(f"s3://{site.bucket.name}/")
+    return [key for key in site.objects() if key.startswith(f"{folder}/")]
 
 
 def test_an_erasure_leaves_nothing_but_the_proof(preferences, caplog):
@@ -229,6 +328,69 @@ def test_who_was_erased_does_not_come_back_with_a_restore(person):
     bucket = resources.bucket(fleet.checked_settings())
     done = replay(resources.dsn(policy.connection), bucket, "app", policy, resources.privacy_secrets(policy))
     assert len(done.erased) == 1 and rows(person) == [(0, 0)]
+
+
+def test_who_was_erased_is_not_in_a_template_for_migrations_that_is_made_of_an_older_backup(person):
+    person.back_up("app")
+    assert request(person, kind="erase", subject=KEY).state == "success"
+    with servers.running_postgres(servers.MAJORS[0]) as copies:  # never the source's own server
+        copies.execute((ROLES / "drill.sql").read_text(), "template1")
+        copies.execute(f"alter role pgops_drill password '{person.stand.connections['pg_drill'].password}'")
+        person.connect("pg_drill", port=copies.port, host="127.0.0.1")
+        golden = GoldenCopyOperator(task_id="golden_copy", database="app")
+        golden.execute({"params": {"refresh": False}})
+        copies.execute("alter database pgops_golden_app allow_connections true")
+        found = f"select count(*), count(*) filter (where id = {KEY}) from users"
+        ((people, erased),) = copies.execute(found, "pgops_golden_app")
+    assert people > 0 and erased == 0
+
+
+def test_without_the_secret_of_that_time_no_template_is_made(person):
+    person.back_up("app")
+    assert request(person, kind="erase", subject=KEY).state == "success"
+    person.connect("pgops_privacy", password="another secret that is long enough")
+    fleet = load_fleet()
+    settings, as_of = fleet.checked_settings(), datetime.now(UTC) - timedelta(hours=1)
+    with pytest.raises(Refused, match="another secret"):
+        replay_tombstones(settings, fleet.database("app"), person.dsn("pg_app_owner"), as_of)
+    del person.document["databases"][0]["privacy"]
+    person.fleet()
+    with pytest.raises(Refused, match="no privacy policy any more"):
+        replay_tombstones(settings, load_fleet().database("app"), person.dsn("pg_app_owner"), as_of)
+
+
+def test_the_command_for_a_restore_by_hand_erases_again_and_needs_no_airflow(person):
+    as_of = datetime.now(UTC).isoformat()
+    assert request(person, kind="erase", subject=KEY).state == "success"
+    postgres, s3 = person.stand.postgres, person.stand.s3
+    postgres.execute(
+        f"insert into users (id, email, name) overriding system value values ({KEY}, '{MAIL}', 'Somebody')", "app"
+    )
+    owner = person.stand.connections["pg_app_owner"]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")} | {
+        "PYTHONPATH": str(ROOT / "plugins"),
+        "PGOPS_FLEET": str(person.fleet_file),
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(postgres.port),
+        "PGUSER": str(owner.login),
+        "PGPASSWORD": str(owner.password),
+        "AWS_ENDPOINT_URL_S3": s3.endpoint,
+        "AWS_ACCESS_KEY_ID": servers.ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": servers.SECRET_KEY,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    command = [sys.executable, "-m", "pgops.privacy.after_restore", "app", "app", "--as-of", as_of]
+    refused = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1 and "PGOPS_PRIVACY_SECRETS" in refused.stderr and rows(person) == [(1, 0)]
+    environment["PGOPS_PRIVACY_SECRETS"] = f"one that came after it, long enough\n{_secret(person)}"
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "1 tombstones" in done.stdout and "1 persons were erased again" in done.stdout
+    assert rows(person) == [(0, 0)] and str(KEY) not in done.stdout + done.stderr
+
+
+def _secret(site: Site) -> str:
+    return str(site.stand.connections["pgops_privacy"].password)
 
 
 def test_backups_that_still_hold_the_person_are_listed_with_their_end(person):

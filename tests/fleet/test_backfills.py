@@ -91,7 +91,7 @@ def backfill(tmp_path, **keys):
 
 def test_a_policy_has_sound_defaults(tmp_path):
     policy = backfill(tmp_path).database("app").backfill
-    assert (policy.batch_ms, policy.max_lag_mb, policy.workers, policy.on_error) == (40, 16, 1, "stop")
+    assert (policy.batch_ms, policy.max_lag_mb, policy.workers, policy.on_error) == (3, 16, 1, "stop")
     assert load(tmp_path, GOOD).database("app").backfill is None
 
 

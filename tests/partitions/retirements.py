@@ -139,7 +139,7 @@ def main(facts: dict[str, Any]) -> None:
     die_at(facts["step"].split()[-1], facts["call"], facts["after"])
     if facts["step"].startswith("rewrite"):
         (one,) = manifest.archives_of(bucket, at.database)
-        rewrite.rewrite_archive(bucket, one, at.scratch, "id", "7", "test")
+        rewrite.rewrite_archive(bucket, one, at.scratch, rewrite.RowsOf(("id",), "7"), "test")
     else:
         retire.advance(replace(at, by="killed"), facts["oid"], NO_GRACE)
 

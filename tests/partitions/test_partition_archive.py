@@ -19,7 +19,7 @@ from pgops.partitions.archive import Subject, archive, verify
 from pgops.partitions.manifest import Archive, archives_of, discard_unproven, finish_rewrites, read_archive
 from pgops.partitions.place import Place
 from pgops.partitions.retire import advance
-from pgops.partitions.rewrite import rewrite_archive
+from pgops.partitions.rewrite import Counted, Rewritten, RowsOf, count_rows, export_rows, rewrite_archive
 from pgops.postgres import Dsn
 from pgops.storage import Bucket, Reader, StorageError
 from tests import servers
@@ -226,7 +226,7 @@ def test_no_space_and_no_right_on_the_scratch_server_leave_the_table_alone(here:
 
 def test_an_archive_is_rewritten_without_one_persons_rows_and_the_old_one_is_gone(here: Place) -> None:
     before = archived(here)
-    after = rewrite_archive(here.bucket, before, here.scratch, "id", "7", "test")
+    after = rewrite_archive(here.bucket, before, here.scratch, RowsOf(("id",), "7"), "test").archive
     assert (after.rows, after.replaces, after.proof is not None) == (999, before.archive_id, True)
     assert archives_of(here.bucket, "app") == (after,)
     assert not list(here.bucket.objects(before.folder(here.bucket) + "/"))
@@ -237,10 +237,33 @@ def test_an_archive_is_rewritten_without_one_persons_rows_and_the_old_one_is_gon
 
 def test_an_archive_without_the_person_stays_as_it_is(here: Place) -> None:
     before = archived(here)
-    assert rewrite_archive(here.bucket, before, here.scratch, "id", "70000", "test") == before
-    assert rewrite_archive(here.bucket, before, here.scratch, "what", "x' OR true --", "test") == before
+    for column, value in (("id", "70000"), ("what", "x' OR true --"), ("id", "no number"), ("id", "9" * 30)):
+        kept = rewrite_archive(here.bucket, before, here.scratch, RowsOf((column,), value), "test")
+        assert kept.archive == before and kept.rows == 0
     with pytest.raises(Refused, match="no column"):
-        rewrite_archive(here.bucket, before, here.scratch, "id OR true", "1", "test")
+        rewrite_archive(here.bucket, before, here.scratch, RowsOf(("id OR true",), "1"), "test")
+
+
+def test_a_persons_rows_of_an_archive_are_counted_and_written_out_for_them_alone(here: Place) -> None:
+    before = archived(here)
+    wanted = RowsOf(("id", "what", "not there"), "7")
+    assert count_rows(here.bucket, before, here.scratch, wanted) == Counted(1, 1)
+    key = here.bucket.key("app", "subjects", "r", "archives", "events_old.csv")
+    (written,) = export_rows(here.bucket, before, here.scratch, wanted, key)
+    (row,) = csv.DictReader(io.StringIO(here.bucket.open([written.key]).read().decode()))
+    assert row["id"] == "7" and row["what"] == 'what 7\n,"'
+    assert export_rows(here.bucket, before, here.scratch, RowsOf(("id",), "70000"), key + "2") == ()
+    assert archives_of(here.bucket, "app") == (before,)
+
+
+def test_rows_that_stay_by_policy_are_changed_in_the_archive_as_in_the_table(here: Place) -> None:
+    wanted = RowsOf(("id",), "7", {"what": "'gone'", "amount": ""})
+    changed = rewrite_archive(here.bucket, archived(here), here.scratch, wanted, "test")
+    assert (changed.rows, changed.archive.rows) == (1, 1000)
+    assert count_rows(here.bucket, changed.archive, here.scratch, wanted) == Counted(1, 0)
+    assert rewrite_archive(here.bucket, changed.archive, here.scratch, wanted, "test") == Rewritten(changed.archive, 0)
+    unknown = RowsOf(("id",), "7", {"no such column": "1"})
+    assert rewrite_archive(here.bucket, changed.archive, here.scratch, unknown, "test").rows == 0
 
 
 @pytest.mark.parametrize(
@@ -254,7 +277,7 @@ def test_a_rewrite_killed_half_way_is_ended_by_the_next_one_also_for_another_per
     assert killed(here, 0, f"rewrite {step}", call, after) == -9
     for value in ("8", "7"):
         for one in archives_of(here.bucket, "app"):
-            rewrite_archive(here.bucket, one, here.scratch, "id", value, "test")
+            rewrite_archive(here.bucket, one, here.scratch, RowsOf(("id",), value), "test")
     finish_rewrites(here.bucket, "app")
     discard_unproven(here.bucket, "app")
     (last,) = archives_of(here.bucket, "app")

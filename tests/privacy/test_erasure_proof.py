@@ -108,6 +108,12 @@ class TextArchives:
     def search(self, subject: ArchivedSubject) -> Mapping[str, int]:
         return {name: len(found) for name, lines in self._all().items() if (found := self._of(lines, subject))}
 
+    def unsearched(self, subject: ArchivedSubject) -> tuple[str, ...]:
+        return ()
+
+    def left(self, subject: ArchivedSubject) -> Mapping[str, int]:
+        return self.search(subject)
+
     def export(self, subject: ArchivedSubject, folder: str) -> tuple[StoredObject, ...]:
         return tuple(
             self.bucket.put(f"{folder}/{name}", "\n".join(found).encode(), "text/plain")
@@ -133,7 +139,7 @@ class TextArchives:
 
     @staticmethod
     def _of(lines: list[str], subject: ArchivedSubject) -> list[str]:
-        return [line for line in lines if line.split()[0] in subject.columns and line.split()[1] == subject.key]
+        return [line for line in lines if line.split()[0] in subject.tables and line.split()[1] == subject.key]
 
 
 def test_archives_are_searched_exported_and_erased_with_the_rest(one_shop, bucket, policy):

@@ -107,6 +107,15 @@ def test_an_export_goes_when_its_time_is_over(one_shop, bucket, policy):
     assert remove_expired_exports(bucket, "app", later) == ()
 
 
+def test_an_export_that_nobody_brought_to_an_end_goes_too(one_shop, bucket, policy):
+    made = exported(one_shop, bucket, policy())
+    bucket.delete([f"{made.folder}/manifest.json"])
+    now = datetime.now(UTC)
+    assert remove_expired_exports(bucket, "app", now + timedelta(days=6)) == ()
+    assert remove_expired_exports(bucket, "app", now + timedelta(days=8)) == (ID,)
+    assert not list(bucket.objects(made.folder))
+
+
 @pytest.mark.slow
 def test_a_big_export_does_not_stay_in_memory(database, bucket, policy, execute):
     execute(

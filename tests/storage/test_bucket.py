@@ -10,6 +10,7 @@ import random
 import subprocess
 import sys
 import textwrap
+from datetime import timedelta
 from pathlib import Path
 
 import boto3
@@ -157,6 +158,15 @@ def test_unfinished_uploads_below_the_prefix_are_aborted_and_others_are_not(buck
         bucket.client.create_multipart_upload(Bucket=bucket.name, Key=key)
     assert bucket.abort_uploads("pre/fix/app/") == 2
     assert unfinished(bucket) == 1
+
+
+def test_uploads_of_others_below_the_prefix_are_spared_until_they_must_be_dead(bucket):
+    for key in ("pre/fix/app/1", "pre/fix/app/partitions/1", "pre/fix/app/subjects/1"):
+        bucket.client.create_multipart_upload(Bucket=bucket.name, Key=key)
+    spare = ["pre/fix/app/partitions/", "pre/fix/app/subjects/"]
+    assert bucket.abort_uploads("pre/fix/app/", spare) == 1
+    assert unfinished(bucket) == 2
+    assert bucket.abort_uploads("pre/fix/app/", spare, spare_for=timedelta(hours=-24)) == 2
 
 
 def test_json_comes_back_and_what_is_no_json_is_refused(bucket):

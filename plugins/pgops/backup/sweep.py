@@ -12,7 +12,8 @@ log = logging.getLogger(__name__)
 def sweep_incomplete(catalog: Catalog) -> int:
     """Remove every incomplete backup of this database and return how many objects that were."""
     prefix = catalog.bucket.key(catalog.database) + "/"
-    aborted = catalog.bucket.abort_uploads(prefix, spare=f"{prefix}partitions/")  # of archives that are being made
+    others = [f"{prefix}{folder}/" for folder in ("partitions", "subjects")]  # archives and exports that are being made
+    aborted = catalog.bucket.abort_uploads(prefix, spare=others)
     if aborted:
         log.info("aborted %s unfinished uploads below %s", aborted, prefix)
     removed = 0

@@ -32,6 +32,7 @@ class BackfillPolicy(Policy):
     connection: of a role on the primary that may update the tables and is a member of pg_monitor.
     workers: ranges that are worked on at a time, each by a session of its own.
     batch_ms: how long a batch may hold its row locks: about the longest that a writer of the same rows has to wait.
+        Short batches and pauses cost speed and spare the application's slowest requests: benchmarks/README.md.
     on_error: a row that its trigger or constraint refuses stops the backfill, or is skipped and recorded.
     standbys: application_name of each standby that has to stream; one that does not is no standby without lag. Those
         that stream at the start are expected to the end in any case.
@@ -51,7 +52,8 @@ class BackfillPolicy(Policy):
     vacuum_dead_share: of the table's rows; with more dead ones it is vacuumed before the backfill goes on.
     min_rows_per_second: slowed down by latency and its kind, it is still as fast as this, so that it ends some day.
         What does harm (lag, blocked sessions, blackouts) makes it wait in any case.
-    max_sleep_ratio: the longest sleep after a batch, as a multiple of the time that the batch took.
+    min_sleep_ratio, max_sleep_ratio: the shortest and the longest sleep after a batch, as multiples of the time that
+        the batch took; the shortest is that of a server that is well.
     stall_alert_minutes: a backfill that is held up for longer, by whatever or whomever, says so in Slack once, and once
         more when it goes on.
     max_blind_seconds: a signal that nobody could read for so long stops the backfill; until then no batch runs.
@@ -59,7 +61,7 @@ class BackfillPolicy(Policy):
 
     connection: ConnectionId
     workers: int = Field(1, ge=1, le=16)
-    batch_ms: float = Field(40, ge=1, le=5000)
+    batch_ms: float = Field(3, ge=1, le=5000)
     on_error: Literal["stop", "skip"] = "stop"
     standbys: tuple[str, ...] = ()
     max_lag_mb: float = Field(16, gt=0)
@@ -75,6 +77,7 @@ class BackfillPolicy(Policy):
     blackouts: tuple[str, ...] = ()
     vacuum_dead_share: float = Field(0.2, gt=0, le=1)
     min_rows_per_second: float = Field(200, ge=0)
+    min_sleep_ratio: float = Field(1.2, ge=0, le=1000)
     max_sleep_ratio: float = Field(8, ge=0.05, le=1000)
     stall_alert_minutes: float = Field(10, gt=0)
     max_blind_seconds: float = Field(60, gt=0, le=3600)
@@ -97,4 +100,6 @@ class BackfillPolicy(Policy):
     def _order(self) -> BackfillPolicy:
         if self.critical_lag_mb <= self.max_lag_mb:
             raise ValueError("critical_lag_mb has to be above max_lag_mb")
+        if self.max_sleep_ratio < self.min_sleep_ratio:
+            raise ValueError("max_sleep_ratio has to be at least min_sleep_ratio")
         return self

@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from pgops.errors import PgOpsError, Refused
-from pgops.fleet import Database, Fleet, PartitionPolicies, PartitionPolicy, Settings, load_fleet
+from pgops.fleet import Database, Fleet, PartitionPolicies, PartitionPolicy, load_fleet
 from pgops.operators import resources
 from pgops.operators.alerting import record_run, tell_slack
 from pgops.operators.base import FailedForGood, PgOpsOperator, run_name
@@ -20,7 +20,6 @@ from pgops.operators.results import from_xcom, pulled, to_xcom
 if TYPE_CHECKING:
     from pgops.alerts.partitions import ParentLine
     from pgops.partitions import ParentPlan, Plan
-    from pgops.partitions.place import Place
 
 log = logging.getLogger(__name__)
 
@@ -32,23 +31,6 @@ LEDGER_TABLES = (
         parent="pgops.health_figures", interval="month", premake=3, retention="13 months", archive=False, grace_days=0
     ),
 )
-
-
-def _place(settings: Settings, database: Database, context: Mapping[str, Any]) -> Place:
-    """Where a database's partitions are retired and restored."""
-    from pgops.partitions.place import Place
-
-    policies = resources.partition_policies(database)
-    scratch = policies.scratch_connection
-    return Place(
-        database=database.name,
-        source=resources.dsn(policies.connection),
-        scratch=resources.dsn(scratch) if scratch else resources.drill_server(database),
-        bucket=resources.bucket(settings),
-        ledger=resources.ledger(settings),
-        policies=policies,
-        by=run_name(context),
-    )
 
 
 def _plan(database: Database) -> Plan:
@@ -70,7 +52,7 @@ class PlanPartitionsOperator(PgOpsOperator):
         for line in lines(planned):
             log.info("%s", line)
         leaving: dict[str, list[int]] = {}
-        for table in unfinished(_place(fleet.checked_settings(), database, context)):
+        for table in unfinished(resources.partition_place(fleet.checked_settings(), database, context)):
             log.info("%s.%s of %s is on its way out", table.schema, table.name, table.parent)
             leaving.setdefault(table.parent, []).append(table.oid)
         found: list[dict[str, Any]] = [
@@ -153,7 +135,7 @@ class RetirePartitionsOperator(_OnParent):
             raise AirflowSkipException("a dry run: see the log of plan")
         if not policies.retire:
             raise AirflowSkipException("retiring is switched off in the fleet file")
-        place, planned = _place(fleet.checked_settings(), database, context), self.planned()
+        place, planned = resources.partition_place(fleet.checked_settings(), database, context), self.planned()
         advanced: list[dict[str, Any]] = []
         errors: list[PgOpsError] = []
         for oid in self.parent["leaving"]:
@@ -188,7 +170,7 @@ class TidyPartitionsOperator(PgOpsOperator):
 
         if context["params"]["dry_run"]:
             raise AirflowSkipException("a dry run")
-        place = _place(fleet.checked_settings(), database, context)
+        place = resources.partition_place(fleet.checked_settings(), database, context)
         return {"copies": list(drop_expired_copies(place)), "objects": finish_rewrites(place.bucket, database.name)}
 
 
@@ -369,7 +351,7 @@ class RestorePartitionsOperator(PgOpsOperator):
             raise Refused(
                 "Nothing is named", where="the params", remedy="Name a partition, or from and to of a range of the key"
             )
-        place = _place(fleet.checked_settings(), database, context)
+        place = resources.partition_place(fleet.checked_settings(), database, context)
         chosen = chosen_archives(
             place,
             params["table"],

@@ -21,6 +21,7 @@ from pgops.operators.base import run_name
 if TYPE_CHECKING:
     from pgops.catalog import Catalog
     from pgops.ledger import Lease, Ledger
+    from pgops.partitions.place import Place
     from pgops.postgres import Dsn
     from pgops.privacy import Secret
     from pgops.storage import Bucket
@@ -222,6 +223,23 @@ def partition_policies(database: Database) -> PartitionPolicies:
             remedy="Add partitions: with connection, the role that owns the tables, and tables",
         )
     return database.partitions
+
+
+def partition_place(settings: Settings, database: Database, context: Mapping[str, Any]) -> Place:
+    """Where a database's partitions are retired and restored, and their archives looked into."""
+    from pgops.partitions.place import Place
+
+    policies = partition_policies(database)
+    scratch = policies.scratch_connection
+    return Place(
+        database=database.name,
+        source=dsn(policies.connection),
+        scratch=dsn(scratch) if scratch else drill_server(database),
+        bucket=bucket(settings),
+        ledger=ledger(settings),
+        policies=policies,
+        by=run_name(context),
+    )
 
 
 def privacy_policy(database: Database) -> PrivacyPolicy:

@@ -23,6 +23,7 @@ from pgops.operators import resources
 from pgops.operators.approval import ApprovalRules, SecondPersonOperator
 from pgops.operators.base import PgOpsOperator, requester, run_name
 from pgops.operators.results import from_xcom, to_xcom
+from pgops.operators.subject_archives import subject_archives
 
 if TYPE_CHECKING:
     from pgops.postgres import Dsn
@@ -49,11 +50,6 @@ class _Case:
     subject: Subject
     hashes: tuple[str, ...]
     archives: Archives | None
-
-
-def archives_of(settings: Settings, database: Database) -> Archives | None:
-    """Where copies of the database's retired partitions are searched; None when nothing looks there."""
-    return None
 
 
 def request_id(context: Mapping[str, Any]) -> str:
@@ -111,7 +107,7 @@ class SubjectOperator(PgOpsOperator):
             map=subject_map,
             subject=subject,
             hashes=privacy.hashes(secret, database.name, policy, subject),
-            archives=archives_of(settings, database),
+            archives=subject_archives(settings, database, context),
         )
 
 
@@ -303,7 +299,6 @@ class SubjectReportOperator(PgOpsOperator):
 
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return the outcome."""
-        from pgops.privacy import remove_expired_exports
         from pgops.privacy.proof import Proof
 
         settings, ti, kind = fleet.checked_settings(), context["ti"], context["params"]["kind"]
@@ -334,9 +329,6 @@ class SubjectReportOperator(PgOpsOperator):
                 remedy="Mend it, then clear the failed task" if state == "failed" else "Nothing was erased",
             )
         _forget_variable(context["params"])
-        expired = remove_expired_exports(resources.bucket(settings), database.name, datetime.now(UTC))
-        if expired:
-            log.info("removed the exports of %s", ", ".join(expired))
         return result
 
     @staticmethod

@@ -16,6 +16,7 @@ from pgops.include import include_folder
 from pgops.operators import resources
 from pgops.operators.base import PgOpsOperator
 from pgops.operators.results import from_xcom, to_xcom
+from pgops.operators.tombstones import replay_tombstones
 
 if TYPE_CHECKING:
     from pgops.migration.copy import Clone, Settings
@@ -95,16 +96,18 @@ class GoldenCopyOperator(PgOpsOperator):
         from pgops.recovery import restore
         from pgops.recovery.scratch import chosen_backup
 
-        catalog = resources.catalog(fleet.checked_settings(), database.name)
+        settings_of_fleet = fleet.checked_settings()
+        catalog = resources.catalog(settings_of_fleet, database.name)
         backup_id = chosen_backup(catalog, "newest")
+        manifest = catalog.manifest(backup_id)
         jobs = database.drill.jobs if database.drill else 2
 
         def fill(target: Dsn) -> GoldenOrigin:
             restore(catalog, backup_id, target, jobs)
+            replay_tombstones(settings_of_fleet, database, target, manifest.started_at)
             return GoldenOrigin(catalog.bucket.where(catalog.key(backup_id)), backup_id, settings.hash)
 
-        encoding = catalog.manifest(backup_id).encoding
-        return make_golden(server, database.name, fill, encoding=encoding, source_identity=settings.identity)
+        return make_golden(server, database.name, fill, encoding=manifest.encoding, source_identity=settings.identity)
 
 
 class CloneOperator(PgOpsOperator):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from pgops.storage import Bucket
 
 _PREFIX = "pgops: "
 RETIRING, RESTORED, COPY = "retiring", "restored", "copy"
+# A lock of the whole database: held together by those who write archives, alone by who rewrites them.
+ARCHIVES = "the archives"
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -145,19 +149,43 @@ def find(connection: Connection, oid: int) -> Found | None:
 
 
 @contextmanager
-def alone(place: Place, what: str) -> Iterator[None]:
+def alone(place: Place, what: str, patience_seconds: float = 0) -> Iterator[None]:
     """Nobody else is at work on this: an advisory lock, which ends with the process that dies.
 
     Args:
         place: where.
-        what: "table 16385", or "archive ...".
+        what: "table 16385", "archive ...", or ARCHIVES.
+        patience_seconds: how long others are waited for.
 
     Raises:
         Refused: somebody is.
     """
+    with _locked(place, "partitions/retire/take_lock.sql", what, patience_seconds):
+        yield
+
+
+@contextmanager
+def together(place: Place, what: str) -> Iterator[None]:
+    """Others may be at work on this, too, but nobody who has to be alone.
+
+    Raises:
+        Refused: somebody is alone.
+    """
+    with _locked(place, "partitions/retire/share_lock.sql", what, 0):
+        yield
+
+
+@contextmanager
+def _locked(place: Place, name: str, what: str, patience_seconds: float) -> Iterator[None]:
+    until = time.monotonic() + patience_seconds
     with session(place) as connection, connection.cursor() as cursor:
-        cursor.execute(sql_text("partitions/retire/take_lock.sql"), {"what": what})
-        if cursor.fetchone() != (True,):
+        while True:
+            cursor.execute(sql_text(name), {"what": what})
+            if cursor.fetchone() == (True,):
+                break
+            if time.monotonic() < until:
+                time.sleep(_LOOK_SECONDS)
+                continue
             raise Refused(
                 f"Another run is at work on {what}",
                 where=place.source.where,

@@ -31,7 +31,7 @@ from pgops.partitions.manifest import (
     read_draft,
     remove_folder,
 )
-from pgops.partitions.place import RESTORED, RETIRING, Found, Marker, Place, alone, find, session
+from pgops.partitions.place import ARCHIVES, RESTORED, RETIRING, Found, Marker, Place, alone, find, session, together
 from pgops.partitions.unfinished import parent_of, subject_of
 
 log = logging.getLogger(__name__)
@@ -361,16 +361,18 @@ class _Path:
         proven = proven or self.same_archive(found)
         if proven is not None:
             return proven
-        draft = self.own_draft()
-        if draft is None:
-            self.sweep()
-            draft = archive(bucket, self.place.database, self.place.source, self.subject, self.place.by)
-        self.record("archived", draft.folder(bucket))
-        try:
-            proven = verify(bucket, draft, self.place.scratch)
-        except NotProven:
-            remove_folder(bucket, draft.folder(bucket))  # the table is still there: the next try makes another one
-            raise
+        # What an erasure does not see yet must not become an archive behind its back.
+        with together(self.place, ARCHIVES):
+            draft = self.own_draft()
+            if draft is None:
+                self.sweep()
+                draft = archive(bucket, self.place.database, self.place.source, self.subject, self.place.by)
+            self.record("archived", draft.folder(bucket))
+            try:
+                proven = verify(bucket, draft, self.place.scratch)
+            except NotProven:
+                remove_folder(bucket, draft.folder(bucket))  # the table is still there: the next try makes another one
+                raise
         self.record("verified", proven.folder(bucket), rows=proven.rows, bytes=proven.bytes)
         return proven
 

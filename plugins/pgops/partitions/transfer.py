@@ -23,6 +23,7 @@ from pgops.postgres import Dsn, cancel_all, client_program
 from pgops.processes import Program
 from pgops.progress import Progress
 from pgops.storage import Reader, read_all
+from pgops.storage.streams import CHUNK
 
 APPLICATION = "pgops.partitions"
 _Result = TypeVar("_Result")
@@ -123,13 +124,18 @@ class _Output:
 
     def read(self, size: int = -1, /) -> bytes:
         """As Reader.read."""
-        if self._stopped.is_set():
-            raise _Stopped()
-        data = self._program.stdout.read(size)
-        self._progress.add(len(data))
-        if not data:
-            self._program.wait()
-        return data
+        # In pieces: an upload may ask for as much as an object can hold.
+        found = bytearray()
+        while size < 0 or len(found) < size:
+            if self._stopped.is_set():
+                raise _Stopped()
+            data = self._program.stdout.read(CHUNK if size < 0 else min(size - len(found), CHUNK))
+            self._progress.add(len(data))
+            if not data:
+                self._program.wait()
+                break
+            found += data
+        return bytes(found)
 
 
 def side_by_side(jobs: Sequence[Callable[[], _Result]], stopped: threading.Event) -> list[_Result]:

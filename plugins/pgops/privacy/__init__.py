@@ -3,7 +3,7 @@
 from pgops.privacy.erase import Erased, erase
 from pgops.privacy.export import Export, export, find_export, remove_expired_exports
 from pgops.privacy.map import read_map
-from pgops.privacy.model import ArchivedSubject, Archives, Found, SubjectMap, TableRows
+from pgops.privacy.model import ArchivedSubject, ArchivedTable, Archives, Found, SubjectMap, TableRows
 from pgops.privacy.proof import Holder, Proof, erase_archives, holders, prove
 from pgops.privacy.search import Subject, identify, search
 from pgops.privacy.tombstones import (
@@ -19,6 +19,7 @@ from pgops.privacy.tombstones import (
 
 __all__ = [
     "ArchivedSubject",
+    "ArchivedTable",
     "Archives",
     "Erased",
     "Export",

@@ -36,6 +36,7 @@ MANIFEST = "manifest.json"
 _LIMITS = Limits(statement=3600, lock=10, idle_in_transaction=0)
 _FETCH = 2_000
 _FOLDER = "subjects"
+_UNFINISHED = timedelta(days=7)  # for as long a failed task may be cleared, and goes on
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def export(
     text = _readme(subject_map.database, at, expires_at, tables, retired)
     readme = bucket.put(f"{folder}/README.txt", text.encode(), "text/plain; charset=utf-8")
     made = Export(request_id, subject_map.database, subject_hash, at, expires_at, folder, tables, retired, readme)
-    for stored in (one for table in tables for one in (*table.json, *table.csv)):
+    for stored in (*(one for table in tables for one in (*table.json, *table.csv)), *(retired or ())):
         _read_back(bucket, stored)
     bucket.put_json(f"{folder}/{MANIFEST}", _EXPORT.dump_python(made, mode="json"))
     return made
@@ -126,15 +127,19 @@ def find_export(bucket: Bucket, database: str, request_id: str) -> Export | None
 
 
 def remove_expired_exports(bucket: Bucket, database: str, now: datetime) -> tuple[str, ...]:
-    """Remove exports whose time is over; the manifest goes last, so that what was interrupted is found again."""
+    """Remove exports whose time is over, and those that nobody brought to an end.
+
+    The manifest goes last, so that what was interrupted is found again.
+    """
     prefix = bucket.key(database, _FOLDER) + "/"
     removed = []
     for request_id in bucket.folders(prefix):
         found = find_export(bucket, database, request_id)
-        if found is not None and found.expires_at <= now:
+        objects = list(bucket.objects(f"{prefix}{request_id}/"))
+        expires_at = found.expires_at if found else max(info.modified for info in objects) + _UNFINISHED
+        if expires_at <= now:
             manifest = f"{prefix}{request_id}/{MANIFEST}"
-            keys = [info.key for info in bucket.objects(f"{prefix}{request_id}/")]
-            bucket.delete(key for key in keys if key != manifest)
+            bucket.delete(info.key for info in objects if info.key != manifest)
             bucket.delete([manifest])
             removed.append(request_id)
     return tuple(removed)

@@ -147,16 +147,30 @@ class Found:
 
 
 @dataclass(frozen=True)
+class ArchivedTable:
+    """How the subject's rows are known in archives of a table's partitions, and what an erasure does with them.
+
+    Attributes:
+        columns: any of them holds the key; none where only foreign keys lead to rows of the subject.
+        set: for the action anonymise, column to SQL value.
+    """
+
+    columns: tuple[str, ...]
+    action: Action = "delete"
+    set: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ArchivedSubject:
     """Whom to look for in archives.
 
     Attributes:
         key: the subject's key as the server writes it.
-        columns: the column that holds it, by "schema.table"; the same column is in archives of that table's partitions.
+        tables: the subject's tables, by "schema.table".
     """
 
     key: str = field(repr=False)
-    columns: Mapping[str, str]
+    tables: Mapping[str, ArchivedTable]
 
 
 class Archives(Protocol):
@@ -166,10 +180,18 @@ class Archives(Protocol):
         """Rows of the subject by archive; archives without any are left out."""
         ...
 
+    def unsearched(self, subject: ArchivedSubject) -> tuple[str, ...]:
+        """Archives that may hold the subject, and have no column to tell."""
+        ...
+
+    def left(self, subject: ArchivedSubject) -> Mapping[str, int]:
+        """Rows that an erasure would still delete or change, by archive."""
+        ...
+
     def export(self, subject: ArchivedSubject, folder: str) -> tuple[StoredObject, ...]:
         """Write the subject's rows below the full key `folder`, readable."""
         ...
 
     def erase(self, subject: ArchivedSubject) -> Mapping[str, int]:
-        """Rewrite and prove every archive that holds the subject; rows that went by archive."""
+        """Rewrite and prove every archive that holds the subject; rows that went or changed, by archive."""
         ...

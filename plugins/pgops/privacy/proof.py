@@ -59,7 +59,8 @@ def prove(
             for one in subject_map.tables
             if one.action != "keep" and (count := left_to_do(cursor, subject_map, one))
         }
-    left |= found.archives or {}
+    if archives:
+        left |= archives.left(archived(subject_map, subject))
     if left:
         raise PgOpsError(
             f"The person is still there: {', '.join(f'{count} rows in {table}' for table, count in left.items())}",
@@ -70,7 +71,7 @@ def prove(
         f"{one.table}: {one.rows} rows, {'anonymised' if one.action == 'anonymise' else one.reason}"
         for one in found.tables
         if one.action != "delete" and one.rows
-    )
+    ) + tuple(f"{name}: {count} rows, as in its table" for name, count in (found.archives or {}).items())
     return Proof(
         at=datetime.now(UTC),
         searched=len(subject_map.tables),
@@ -82,7 +83,7 @@ def prove(
 
 
 def erase_archives(subject_map: SubjectMap, subject: Subject, archives: Archives | None) -> dict[str, int]:
-    """Let the archives be rewritten; rows that went, by archive."""
+    """Let the archives be rewritten; rows that went or changed, by archive."""
     return dict(archives.erase(archived(subject_map, subject))) if archives else {}
 
 

@@ -78,6 +78,12 @@ def referencing(subject_map: SubjectMap, link: Link, source: sql.Composable, wan
     )
 
 
+def key_columns(subject_map: SubjectMap, table: MappedTable) -> tuple[str, ...]:
+    """Columns of the table that name the person by themselves; none where rows of other tables lead to its rows."""
+    linked = [_holds_the_key(subject_map, link) for link in table.parents]
+    return tuple(dict.fromkeys(name for name in (table.column, *linked) if name))
+
+
 def _base(subject_map: SubjectMap, table: MappedTable) -> list[sql.Composed]:
     ways = []
     for link in table.parents:

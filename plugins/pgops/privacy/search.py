@@ -11,8 +11,17 @@ from psycopg2 import sql
 from pgops.errors import Refused
 from pgops.include import query
 from pgops.postgres import Dsn, Limits
-from pgops.privacy.model import ArchivedSubject, Archives, Found, MappedTable, Relation, SubjectMap, TableRows
-from pgops.privacy.rows import ROW, condition, identifier, key_text, referencing, rows
+from pgops.privacy.model import (
+    ArchivedSubject,
+    ArchivedTable,
+    Archives,
+    Found,
+    MappedTable,
+    Relation,
+    SubjectMap,
+    TableRows,
+)
+from pgops.privacy.rows import ROW, condition, identifier, key_columns, key_text, referencing, rows
 from pgops.privacy.sessions import subject_session
 
 LIMITS = Limits(statement=3600)
@@ -72,7 +81,10 @@ def _no_key(dsn: Dsn, subject_map: SubjectMap, type_name: str) -> Refused:
 
 def archived(subject_map: SubjectMap, subject: Subject) -> ArchivedSubject:
     """The person as archives of partitions know them."""
-    return ArchivedSubject(subject.key, {one.title: one.column for one in subject_map.tables if one.column})
+    tables = {
+        one.title: ArchivedTable(key_columns(subject_map, one), one.action, one.set) for one in subject_map.tables
+    }
+    return ArchivedSubject(subject.key, tables)
 
 
 def search(dsn: Dsn, subject_map: SubjectMap, subject: Subject, archives: Archives | None = None) -> Found:
@@ -84,7 +96,14 @@ def search(dsn: Dsn, subject_map: SubjectMap, subject: Subject, archives: Archiv
         )
         warnings = [*subject_map.warnings, *_same_values(cursor, subject_map), *_unlinked(cursor, subject_map)]
         obstacles = [*subject_map.obstacles, *_stuck(cursor, subject_map)]
-    kept = dict(archives.search(archived(subject_map, subject))) if archives else None
+    kept = None
+    if archives:
+        person = archived(subject_map, subject)
+        kept = dict(archives.search(person))
+        warnings += [
+            f"{name} may hold rows of the subject: it has no column that says so"
+            for name in archives.unsearched(person)
+        ]
     return Found(tables, kept, tuple(warnings), tuple(obstacles))
 
 

@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
@@ -199,12 +199,13 @@ class Bucket:
             count += 1
         return count
 
-    def abort_uploads(self, prefix: str, spare: str = "") -> int:
+    def abort_uploads(self, prefix: str, spare: Sequence[str] = (), spare_for: timedelta = timedelta(days=2)) -> int:
         """Abort unfinished multipart uploads below a full-key prefix and return how many there were.
 
         Args:
             prefix: a full-key prefix.
-            spare: a prefix below it whose uploads are somebody else's; empty: none.
+            spare: prefixes below it whose uploads are somebody else's, who may still be at it.
+            spare_for: how long these may take; older ones belong to somebody who died.
         """
         with explained("listing unfinished uploads", self.where(prefix)):
             try:
@@ -217,7 +218,8 @@ class Bucket:
                     return 0
                 raise
         found = [entry for page in pages for entry in page.get("Uploads", ()) if entry["Key"].startswith(prefix)]
-        uploads = [entry for entry in found if not (spare and entry["Key"].startswith(spare))]
+        dead = datetime.now(UTC) - spare_for
+        uploads = [entry for entry in found if not entry["Key"].startswith(tuple(spare)) or entry["Initiated"] < dead]
         for entry in uploads:
             with explained("aborting an unfinished upload", self.where(entry["Key"])):
                 self.client.abort_multipart_upload(Bucket=self.name, Key=entry["Key"], UploadId=entry["UploadId"])

@@ -15,15 +15,14 @@ from pgops.backfill.throttle.readings import Reading
 
 log = logging.getLogger(__name__)
 
-FLOOR = 0.05
 _UP, _DOWN = 1.5, 0.92
 _ASK_AGAIN = 0.25
 _TELL_SECONDS = 10.0
 
 
-def next_ratio(ratio: float, red: bool, ceiling: float) -> float:
+def next_ratio(ratio: float, red: bool, floor: float, ceiling: float) -> float:
     """The sleep after the next batch, as a multiple of the batch's own time."""
-    return max(FLOOR, min(ratio * (_UP if red else _DOWN), ceiling))
+    return max(floor, min(ratio * (_UP if red else _DOWN), ceiling))
 
 
 def sleep_seconds(rows: int, ms: float, ratio: float, min_rows_per_second: float) -> float:
@@ -45,6 +44,7 @@ def at_speed(ms: float, sleep: float, speed: float) -> float:
 class Law:
     """The numbers of the controller, from the policy."""
 
+    min_sleep_ratio: float
     max_sleep_ratio: float
     min_rows_per_second: float
 
@@ -74,7 +74,7 @@ class Controller(Pace):
         self._law, self._observe, self._clock = law, observe, clock
         self._speed, self._lag_limit, self._lag_name = speed, lag_limit, lag_name
         self._lock = threading.Lock()
-        self._ratio = FLOOR
+        self._ratio = law.min_sleep_ratio
         self._reasons: dict[str, float] = {}
         self._waiting: tuple[str, float] | None = None
         self._written: deque[tuple[float, int]] = deque(maxlen=10_000)
@@ -115,7 +115,7 @@ class Controller(Pace):
             self._working = False
             self._waiting = (held.name, self._clock())
             if began:
-                self._ratio = next_ratio(self._ratio, True, self._law.max_sleep_ratio)
+                self._ratio = self._next_ratio(red=True)
             self._tell(held)
         return Wait(held.words, _ASK_AGAIN)
 
@@ -126,13 +126,16 @@ class Controller(Pace):
             self._working, self._worked = False, self._clock()
             self._written.append((self._worked, wal_bytes))
             self._newest = wal_bytes
-            self._ratio = next_ratio(self._ratio, red is not None, self._law.max_sleep_ratio)
+            self._ratio = self._next_ratio(red=red is not None)
             sleep = sleep_seconds(rows, ms, self._ratio, self._law.min_rows_per_second)
             sleep = at_speed(ms, sleep, self._speed())
             if red is not None:
                 self._reasons[red.name] = self._reasons.get(red.name, 0.0) + sleep
                 self._tell(red)
         return sleep
+
+    def _next_ratio(self, red: bool) -> float:
+        return next_ratio(self._ratio, red, self._law.min_sleep_ratio, self._law.max_sleep_ratio)
 
     def _projected_lag(self, observed: Sequence[Observed]) -> Reading | None:
         """A standby that stands still is as far behind as it was, and all that was written since: no look is needed.

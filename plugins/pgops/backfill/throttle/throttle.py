@@ -96,7 +96,7 @@ class Throttle(Pace):
         self._signals = [*people, *lets_wait[:2], *quick, *lets_wait[2:], *canary, *rate, *slows]
         self._board = Board(self._signals, policy.max_blind_seconds, clock)
         self._controller = Controller(
-            Law(policy.max_sleep_ratio, policy.min_rows_per_second),
+            Law(policy.min_sleep_ratio, policy.max_sleep_ratio, policy.min_rows_per_second),
             self._board.observed,
             clock,
             speed=lambda: self._operator.speed,
