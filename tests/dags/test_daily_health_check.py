@@ -113,6 +113,16 @@ def test_one_that_cannot_be_looked_at_fails_the_run_and_no_other(quiet: Site) ->
     assert quiet.ledger("select count(*) from pgops.health_runs where database <> 'billing'") == [(4,)]
 
 
+def test_the_fleet_files_thresholds_count_and_a_wrong_one_is_refused_before_anything_is_asked(quiet: Site) -> None:
+    quiet.fleet(lambda fleet: fleet["databases"][0]["health"].update(thresholds={"database_size": {"crit": "> 1 B"}}))
+    assert result(quiet.run("daily_health_check"))["changed"] == ["crit new app database_size"]
+    for wrong in ({"database_sise": {"crit": "> 1 B"}}, {"database_size": {"crit": "> 1 h"}}):
+        quiet.fleet(lambda fleet, wrong=wrong: fleet["databases"][0]["health"].update(thresholds=wrong))
+        run = quiet.run("daily_health_check")
+        assert run.state == "failed"
+        assert "health.thresholds, database_si" in run.xcom("check_health", "problem", map_index=0)["error"]
+
+
 def test_a_ledger_that_is_down_is_said_and_the_findings_come(quiet: Site) -> None:
     execute(quiet, FAULTS["sequences_used"])
     quiet.connect("pgops_ledger", port=free_port())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -15,6 +16,8 @@ class HealthPolicy(Policy):
     connection: of the role pgops_monitor, in this database on the primary. Its login is also used on the standbys, to
         which roles and passwords replicate: the database's standby_connection and `standbys` only say where they are.
     standbys: Airflow connections to further standbys; an index is unused only where all standbys agree.
+    thresholds: of checks, where the fleet's differ from their files': check to info, warn, crit, such as
+        {connections_used: {warn: "> 60 %", crit: never}}.
     check_seconds, run_seconds: what one check and the whole look may take of the servers.
 
     The rest are facts for checks; those of the server count with the first database that the file names on it:
@@ -26,6 +29,7 @@ class HealthPolicy(Policy):
 
     connection: ConnectionId
     standbys: tuple[ConnectionId, ...] = ()
+    thresholds: dict[str, dict[Literal["info", "warn", "crit"], str]] = Field(default_factory=dict)
     check_seconds: float = Field(5, gt=0, le=600)
     run_seconds: float = Field(60, gt=0, le=3600)
     disk_bytes: int | None = Field(None, ge=1)

@@ -37,7 +37,7 @@ class HealthCheckOperator(PgOpsOperator):
 
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return a Checked."""
-        from pgops.health import Budget
+        from pgops.health import Budget, checks, with_thresholds
         from pgops.health.daily import Desk, check_health
         from pgops.health.table import table
 
@@ -48,6 +48,7 @@ class HealthCheckOperator(PgOpsOperator):
             _target(settings, database),
             scopes=_scopes(fleet, database),
             budget=Budget(check=policy.check_seconds, run=policy.run_seconds),
+            checks=with_thresholds(checks(), policy.thresholds),
         )
         for line in table(report, changes):
             log.info("%s", line)

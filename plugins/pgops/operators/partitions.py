@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from pgops.errors import PgOpsError, Refused
-from pgops.fleet import Database, Fleet, PartitionPolicies, PartitionPolicy, load_fleet
+from pgops.fleet import Database, Fleet, PartitionPolicies, PartitionPolicy, Settings, load_fleet
 from pgops.operators import resources
 from pgops.operators.alerting import record_run, tell_slack
 from pgops.operators.base import FailedForGood, PgOpsOperator, run_name
