@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from pgops.errors import PgOpsError, Refused
 from pgops.health.model import Check, Dimension, Kind, Scope, Threshold, Where
@@ -82,7 +82,8 @@ def with_thresholds(found: Sequence[Check], given: Mapping[str, Mapping[str, str
             if dimension not in (None, known[name].dimension):
                 remedy = f"Write it in the unit of {name}.sql: {known[name].dimension}"
                 raise Refused(f"'{text}' is in another unit", where=where, remedy=remedy)
-            known[name] = replace(known[name], **{level: threshold})
+            changed: dict[str, Any] = {level: threshold}
+            known[name] = replace(known[name], **changed)
     return tuple(known.values())
 
 
