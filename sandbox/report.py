@@ -13,6 +13,8 @@ def report_lines(result: Any) -> list[str]:
     """The lines for what a report task returned; what is not known here is shown as it is."""
     if isinstance(result, Mapping) and isinstance(result.get("databases"), Mapping):
         return [line for name, outcome in result["databases"].items() for line in backup_lines(name, outcome)]
+    if isinstance(result, Mapping) and "grades" in result:
+        return health_lines(result)
     if isinstance(result, Mapping) and "passed" in result and "failures" in result:
         return drill_lines(result)
     return [result] if isinstance(result, str) else json.dumps(result, indent=1, default=str).splitlines()
@@ -29,6 +31,13 @@ def backup_lines(name: str, outcome: Mapping[str, Any]) -> list[str]:
         f"    {units.size(backup['bytes'])}, {backup['rows']} rows in {backup['tables']} tables, "
         f"{units.rate(rate)} from the {backup['taken_from']}",
     ]
+
+
+def health_lines(result: Mapping[str, Any]) -> list[str]:
+    """One morning's health: grades, what changed with the worst first, and what was not whole."""
+    changed = [*result["changed"], *result["better"]] or ["no change"]
+    grades = ", ".join(f"{name} {grade}" for name, grade in result["grades"].items())
+    return [grades, *(f"    {line}" for line in [*changed, *result["notes"]])]
 
 
 def drill_lines(drill: Mapping[str, Any]) -> list[str]:

@@ -46,6 +46,8 @@ case ${PGOPS_SERVER:?} in
         sample_database crm crm
         create_role backup app billing crm
         create_role migrate app
+        create_role monitor app
+        as_superuser --dbname=app --file="$PROJECT/include/sql/roles/monitor_more.sql"
         as_superuser --dbname=postgres \
             --command="CREATE ROLE standby LOGIN REPLICATION" \
             --command="SELECT pg_create_physical_replication_slot('standby', true)"

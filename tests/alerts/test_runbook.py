@@ -40,7 +40,8 @@ def test_each_section_says_what_how_bad_and_what_to_do(name):
 def test_the_steps_of_a_procedure_are_numbered_without_a_gap():
     for name in PROCEDURES:
         numbers = [int(number) for number in re.findall(r"^\*\*(\d+)\. ", sections()[name][1], flags=re.MULTILINE)]
-        assert numbers == list(range(1, 11))
+        assert len(numbers) > 5, name
+        assert numbers == list(range(1, len(numbers) + 1)), name
 
 
 def test_every_step_and_error_leads_to_a_section():

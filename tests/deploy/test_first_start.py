@@ -23,6 +23,7 @@ PASSWORDS = {
     "PGOPS_BACKUP_PASSWORD": "the backup's",
     "PGOPS_DRILL_PASSWORD": "the drill's",
     "PGOPS_MIGRATE_PASSWORD": "the deployments'",
+    "PGOPS_MONITOR_PASSWORD": "the monitor's",
     "PGOPS_LEDGER_PASSWORD": "the ledger's",
     "REPLICATION_PASSWORD": "the standby's",
     "AIRFLOW_DATABASE_PASSWORD": "Airflow's",

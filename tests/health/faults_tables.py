@@ -148,8 +148,8 @@ def policies_without_rls(scene: Scene) -> Iterator[str]:
     yield "public.secrets"
 
 
-@fault("partition_horizon")
-def partition_horizon(scene: Scene) -> Iterator[str]:
+@fault("next_partitions")
+def next_partitions(scene: Scene) -> Iterator[str]:
     scene.facts["today"] = "2026-11-23"
     scene.execute("CREATE TABLE events (at date) PARTITION BY RANGE (at)")
     scene.execute("CREATE TABLE november PARTITION OF events FOR VALUES FROM ('2026-11-01') TO ('2026-12-01')")

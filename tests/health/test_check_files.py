@@ -62,7 +62,7 @@ def test_a_missing_header_line_is_named(name: str, tmp_path: Path) -> None:
         ("-- Versions: 15-16", "-- Versions: all", "Versions is 'all' .*one.sql:6"),
         ("-- Warn: > 5 min", "-- Warn: more than 5", "Warn is 'more than 5' .*one.sql:9"),
         ("-- Warn: > 5 min", "-- Warn: > 5 weeks", "Warn is '> 5 weeks' .*one.sql:9"),
-        ("-- Warn: > 5 min", "-- Warn: > 1.2.3 s", "'1.2.3' is not a number .*one.sql:9"),
+        ("-- Warn: > 5 min", "-- Warn: > 1.2.3 s", "Warn is '> 1.2.3 s' .*one.sql:9"),
         ("-- Warn: > 5 min", "-- Warn: > 5 %", "no unit in common .*one.sql:9"),
         ("-- Kind: state", "-- Kind: state\n-- On: every", "On is 'every' .*one.sql:6"),
         ("-- Note: of the query", "-- Unit: miles", "Unit is 'miles' .*one.sql:14"),

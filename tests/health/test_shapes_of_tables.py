@@ -112,7 +112,7 @@ CREATE TABLE numbered_2 PARTITION OF numbered FOR VALUES FROM (0) TO (10);
 
 def test_the_horizon_of_partitions_is_told_by_their_bounds(each_database: Dsn) -> None:
     prepare(each_database, HORIZONS)
-    assert found(each_database, "partition_horizon", {"today": "2026-11-23 12:00+00"}) == {
+    assert found(each_database, "next_partitions", {"today": "2026-11-23 12:00+00"}) == {
         "public.empty": Status.CRIT,
         "public.monthly": Status.WARN,
         "public.past": Status.WARN,  # a DEFAULT partition takes the rows

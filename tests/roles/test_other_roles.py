@@ -6,6 +6,8 @@ import psycopg2
 import psycopg2.errors
 import pytest
 
+from tests.roles.conftest import ROLES
+
 SAMPLE = """
 CREATE ROLE customer;
 CREATE TABLE secured (id int PRIMARY KEY, value text);
@@ -130,3 +132,15 @@ def test_the_monitor_ends_nobody(monitor):
             monitor.query("pgops_monitor", f"SELECT pg_terminate_backend({victim.info.backend_pid})", "watched")
     finally:
         victim.close()
+
+
+def test_the_opt_in_lets_the_monitor_read_all_and_change_nothing(monitor):
+    monitor.execute((ROLES / "monitor_more.sql").read_text(encoding="utf-8"), "watched")
+    try:
+        assert monitor.query("pgops_monitor", "SELECT secret FROM private", "watched") == [(1,)]
+        for view in ("pg_file_settings", "pg_hba_file_rules"):
+            assert monitor.query("pgops_monitor", f"SELECT count(*) FROM {view}", "watched")[0][0] > 0
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            monitor.query("pgops_monitor", "SET transaction_read_only = off; DELETE FROM private", "watched")
+    finally:
+        monitor.execute("REVOKE pg_read_all_data FROM pgops_monitor")

@@ -172,4 +172,7 @@ def test_a_report_is_two_lines_for_each_database() -> None:
         "app: x NOT proven",
         "    RTO missed",
     ]
+    health = {"grades": {"app": "crit"}, "changed": ["crit new app x"], "better": [], "notes": ["no bucket"]}
+    assert report_lines(health) == ["app crit", "    crit new app x", "    no bucket"]
+    assert report_lines(health | {"changed": [], "notes": []}) == ["app crit", "    no change"]
     assert report_lines("as it is") == ["as it is"]

@@ -30,6 +30,8 @@ SECTIONS = {
     "partitions-not-ready": "Partitions not ready",
     "partition-not-restored": "Partition not restored",
     "subject-request-not-finished": "Subject request not finished",
+    "health-finding-is-critical": "Health finding is critical",
+    "health-check-did-not-run": "Health check did not run",
     "dead-man-ping-missing": "Dead-man ping missing",
     "slack-not-reachable": "Slack not reachable",
     "fleet-file-refused": "Fleet file refused",
@@ -54,6 +56,7 @@ _BY_STEP = {
     **dict.fromkeys(("add_column", "backfill", "prove", "index", "analyze", "undo"), "column-not-finished"),
     **dict.fromkeys(("plan_partitions", "create", "retire", "tidy", "check", "ledger"), "partitions-not-ready"),
     "restore_partitions": "partition-not-restored",
+    "check_health": "health-check-did-not-run",
     **dict.fromkeys(
         ("find", "export", "approve_erasure", "tombstone", "erase", "prove_erasure"), "subject-request-not-finished"
     ),

@@ -2,6 +2,7 @@
 
 from pgops.fleet.backfills import BackfillPolicy, LatencyPolicy
 from pgops.fleet.base import Canary
+from pgops.fleet.health import HealthPolicy
 from pgops.fleet.loader import fleet_file, load_fleet
 from pgops.fleet.migrations import DeployPolicy, Golden, LockBudget, MigrationPolicy, Watch
 from pgops.fleet.models import (
@@ -28,6 +29,7 @@ __all__ = [
     "Fleet",
     "FleetProblem",
     "Golden",
+    "HealthPolicy",
     "LatencyPolicy",
     "LocalCopy",
     "LockBudget",

@@ -13,12 +13,13 @@ from pydantic import Field, field_validator, model_validator
 from pgops.errors import Refused
 from pgops.fleet.backfills import BackfillPolicy
 from pgops.fleet.base import Canary, ConnectionId, Name, Policy
+from pgops.fleet.health import HealthPolicy
 from pgops.fleet.migrations import MigrationPolicy
 from pgops.fleet.partitions import PartitionPolicies
 from pgops.fleet.privacy import PrivacyPolicy
 from pgops.fleet.problems import FleetProblem
 
-SCHEDULED = ("nightly_backup", "backup_watch", "partition_maintenance")
+SCHEDULED = ("nightly_backup", "backup_watch", "partition_maintenance", "daily_health_check")
 
 
 class Retention(Policy):
@@ -110,6 +111,7 @@ class Database(Policy):
     backfill: BackfillPolicy | None = None
     partitions: PartitionPolicies | None = None
     privacy: PrivacyPolicy | None = None
+    health: HealthPolicy | None = None
 
     @model_validator(mode="after")
     def _standby(self) -> Database:

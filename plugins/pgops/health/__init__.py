@@ -3,7 +3,7 @@
 checks -> run -> Report -> compare with the run before -> Changes. docs/health.md says how to add a check.
 """
 
-from pgops.health.checks import checks
+from pgops.health.checks import checks, with_thresholds
 from pgops.health.compare import Changes, Mute, compare
 from pgops.health.model import (
     Budget,
@@ -39,4 +39,5 @@ __all__ = [
     "checks",
     "compare",
     "run",
+    "with_thresholds",
 ]

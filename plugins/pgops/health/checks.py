@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
-from pgops.errors import PgOpsError
-from pgops.health.model import Check, Dimension, Kind, Scope, Threshold, Where
+from pgops.errors import PgOpsError, Refused
+from pgops.health.model import Check, Dimension, Kind, Level, Scope, Threshold, Where
 from pgops.include import include_folder
 
 _REQUIRED = (
@@ -53,6 +56,54 @@ def checks(folder: Path | None = None) -> tuple[Check, ...]:
             raise _wrong(path, 1, "It is a variant of no check", f"Name it <check>.<version>.sql, beside {base}.sql")
         variants[base].append(path)
     return tuple(_check(name, path, variants[name]) for name, path in bases.items())
+
+
+def with_thresholds(found: Sequence[Check], given: Mapping[str, Mapping[Level, str]]) -> tuple[Check, ...]:
+    """The checks, some with other thresholds than their files'.
+
+    Args:
+        found: the checks.
+        given: by check: "info", "warn" or "crit", and what it is, as in a header.
+
+    Raises:
+        Refused: there is no such check, or a threshold is not one, or is in another unit.
+    """
+    known = {one.name: one for one in found}
+    for name, levels in given.items():
+        if name not in known:
+            near = ", ".join(difflib.get_close_matches(name, known)) or "one of include/sql/health/"
+            raise Refused(f"There is no check '{name}'", where=f"health.thresholds, {name}", remedy=f"Write {near}")
+        for level, text in levels.items():
+            where = f"health.thresholds, {name}.{level}"
+            try:
+                threshold, dimension = _threshold(text)
+            except ValueError as error:
+                raise Refused(f"'{text}' is no threshold", where=where, remedy=str(error)) from None
+            if dimension not in (None, known[name].dimension):
+                remedy = f"Write it in the unit of {name}.sql: {known[name].dimension}"
+                raise Refused(f"'{text}' is in another unit", where=where, remedy=remedy)
+            changed: dict[str, Any] = {level: threshold}
+            known[name] = replace(known[name], **changed)
+    return tuple(known.values())
+
+
+def _threshold(text: str) -> tuple[Threshold | None, Dimension | None]:
+    """What `> 75 %` says; its error is the remedy."""
+    if text == "never":
+        return None, None
+    found = _THRESHOLD.fullmatch(text)
+    if found is None or found[4] not in _UNITS:
+        allowed = ", ".join(unit for unit in _UNITS if unit)
+        raise ValueError(f"Write 'never' or such as '> 75 %'; units: {allowed}, or none")
+    dimension, factor = _UNITS[found[4]]
+    return Threshold(above=found[1] == ">", inclusive=found[2] == "=", limit=_digits(found[3]) * factor), dimension
+
+
+def _digits(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("Write digits") from None
 
 
 class _File:
@@ -110,18 +161,10 @@ class _File:
         return int(found[1]), int(found[2])
 
     def threshold(self, name: str) -> tuple[Threshold | None, Dimension | None]:
-        text = self.text(name) or "never"
-        if text == "never":
-            return None, None
-        found = _THRESHOLD.fullmatch(text)
-        if found is None or found[4] not in _UNITS:
-            allowed = ", ".join(unit for unit in _UNITS if unit)
-            raise self.wrong(
-                name, f"{name} is '{text}'", f"Write 'never' or such as '> 75 %'; units: {allowed}, or none"
-            )
-        dimension, factor = _UNITS[found[4]]
-        limit = self._number(name, found[3]) * factor
-        return Threshold(above=found[1] == ">", inclusive=found[2] == "=", limit=limit), dimension
+        try:
+            return _threshold(self.text(name) or "never")
+        except ValueError as error:
+            raise self.wrong(name, f"{name} is '{self.text(name)}'", str(error)) from None
 
     def unit(self) -> Dimension | None:
         """For a check that only measures."""
@@ -131,13 +174,10 @@ class _File:
         return _UNITS["" if text == "count" else text][0] if text else None
 
     def number(self, name: str) -> float:
-        return self._number(name, self.text(name) or "0")
-
-    def _number(self, name: str, text: str) -> float:
         try:
-            return float(text)
-        except ValueError:
-            raise self.wrong(name, f"'{text}' is not a number", "Write digits") from None
+            return _digits(self.text(name) or "0")
+        except ValueError as error:
+            raise self.wrong(name, f"'{self.text(name)}' is not a number", str(error)) from None
 
 
 def _check(name: str, path: Path, variants: list[Path]) -> Check:

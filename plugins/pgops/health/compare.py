@@ -65,7 +65,8 @@ def compare(report: Report, before: Iterable[Finding], mutes: Iterable[Mute] = (
     Args:
         report: of this run.
         before: `open` of the run before, for the same target and the same scopes. Of each only what the ledger keeps is
-            looked at: fingerprint, check, object, status, since.
+            looked at: fingerprint, check, object, status, since. One that was muted then has the status ok: nobody was
+            told, so it is new when the mute is over.
         mutes: of this fleet; those of other databases and of the past are ignored.
     """
     known = {one.fingerprint: one for one in before}
@@ -87,7 +88,7 @@ def compare(report: Report, before: Iterable[Finding], mutes: Iterable[Mute] = (
 
 
 def _change(finding: Finding, earlier: Finding | None) -> str:
-    if earlier is None:
+    if earlier is None or earlier.status is Status.OK:
         return "new"
     if finding.status is earlier.status:
         return "same"

@@ -18,6 +18,7 @@ Scope = Literal["instance", "database", "standby", "ledger"]
 Kind = Literal["state", "delta", "forecast"]
 Where = Literal["primary", "any", "every"]
 Dimension = Literal["percent", "seconds", "bytes", "count"]
+Level = Literal["info", "warn", "crit"]
 
 _BLIND_SHARE = 0.10
 

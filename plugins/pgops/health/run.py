@@ -72,7 +72,7 @@ def run(
         scopes: of several databases on one server only one needs "instance" and "standby".
         history: earlier snapshots of the same target: differences and forecasts are made from them.
         budget: seconds; 5 per check and 60 in all unless given.
-        checks: those of include/sql/health/ unless given; a fleet's own thresholds are put in with dataclasses.replace.
+        checks: those of include/sql/health/ unless given; a fleet's own thresholds are put in by with_thresholds.
         now: the time of the look; the present unless given.
 
     Raises:

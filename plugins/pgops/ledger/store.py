@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +18,21 @@ from pgops.postgres import Dsn, Limits, connect
 
 log = logging.getLogger(__name__)
 _current: set[str] = set()
-NEWEST = "0007"  # the version of the schema that this code was written for
+NEWEST = "0008"  # the version of the schema that this code was written for
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Something that was measured of a database; `object` is empty when it is about the whole of it.
+
+    Attributes:
+        facts: its unit, and whatever a later measurement needs.
+    """
+
+    name: str
+    object: str
+    value: float | None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Ledger:
@@ -55,9 +70,14 @@ class Ledger:
 
     def rows(self, name: str, /, **parameters: Any) -> list[dict[str, Any]]:
         """Run include/sql/ledger/<name>.sql and return its rows."""
-        with self.session() as connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
-            cursor.execute(sql_text(f"ledger/{name}.sql"), parameters)
-            return [dict(row) for row in cursor.fetchall()] if cursor.description else []
+        with self.session() as connection:
+            return _rows(connection, name, parameters)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Callable[..., list[dict[str, Any]]]]:
+        """`rows` for several queries that count together or not at all."""
+        with self.session() as connection, connection:
+            yield lambda name, /, **parameters: _rows(connection, name, parameters)
 
     def record_backup(self, facts: Mapping[str, Any]) -> None:
         """Record a committed backup; doing so twice is harmless."""
@@ -97,3 +117,18 @@ class Ledger:
     def record_alert(self, kind: str, message: str, error: str | None) -> None:
         """Record an alert; `error` says why it could not be sent."""
         self.rows("record_alert", kind=kind, message=message, error=error)
+
+    def record_figures(self, database: str, at: datetime, figures: Sequence[Figure]) -> None:
+        """Keep what was measured at a time."""
+        self.rows("record_figures", database=database, at=at, figures=figures_json(figures))
+
+
+def figures_json(figures: Sequence[Figure]) -> str:
+    """Figures, as record_figures.sql takes them."""
+    return json.dumps([asdict(one) for one in figures])
+
+
+def _rows(connection: Connection, name: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    with connection.cursor(cursor_factory=RealDictCursor) as cursor:
+        cursor.execute(sql_text(f"ledger/{name}.sql"), parameters)
+        return [dict(row) for row in cursor.fetchall()] if cursor.description else []

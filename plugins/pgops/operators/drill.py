@@ -12,6 +12,7 @@ from airflow.sdk import TriggerRule
 from pgops.errors import PgOpsError
 from pgops.fleet import Database, DrillPolicy, Fleet
 from pgops.operators import resources
+from pgops.operators.alerting import record_run
 from pgops.operators.base import PgOpsOperator
 from pgops.operators.results import from_xcom, to_xcom
 
@@ -209,6 +210,7 @@ class DrillReportOperator(PgOpsOperator):
         )
         send_drill_report(verdict, scratch, policy.canaries, context, settings)
         plain = to_xcom(verdict)
+        record_run(settings, context, database.name, "success" if verdict.passed else "failed", plain)
         if not verdict.passed:
             context["ti"].xcom_push(key="report", value=plain)
             raise PgOpsError(

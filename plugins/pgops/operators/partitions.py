@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from pgops.errors import PgOpsError, Refused
-from pgops.fleet import Database, Fleet, PartitionPolicies, PartitionPolicy, load_fleet
+from pgops.fleet import Database, Fleet, PartitionPolicies, PartitionPolicy, Settings, load_fleet
 from pgops.operators import resources
 from pgops.operators.alerting import record_run, tell_slack
 from pgops.operators.base import FailedForGood, PgOpsOperator, run_name
@@ -195,7 +195,25 @@ class CheckPartitionsOperator(PgOpsOperator):
         for row in rows:
             for finding in row["bad"]:
                 log.warning("%s %s: %s", row["database"], row["parent"], finding)
+        _record_horizons(fleet.checked_settings(), database.name, planned)
         return rows
+
+
+def _record_horizons(settings: Settings, database: str, planned: Plan) -> None:
+    """Leave how far ahead partitions are there, for the dashboard; a ledger that is down hides nothing else."""
+    from pgops.ledger import Figure
+
+    now = datetime.now(UTC)
+    ahead = {
+        one.parent.title: (one.horizon - now).total_seconds() if isinstance(one.horizon, datetime) else 0.0
+        for one in planned.parents
+        if isinstance(one.horizon, datetime) or (one.horizon is None and isinstance(one.policy.interval, str))
+    }
+    figures = [Figure("partition_horizon", table, seconds, {"unit": "seconds"}) for table, seconds in ahead.items()]
+    try:
+        resources.ledger(settings).record_figures(database, now, figures)
+    except PgOpsError as error:
+        log.error("the ledger did not take how far ahead partitions are there: %s", error)
 
 
 def _findings(found: Iterable[Any]) -> dict[str, Any]:

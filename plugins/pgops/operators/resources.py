@@ -10,6 +10,7 @@ from pgops.fleet import (
     BackfillPolicy,
     Database,
     DeployPolicy,
+    HealthPolicy,
     MigrationPolicy,
     PartitionPolicies,
     PrivacyPolicy,
@@ -190,6 +191,21 @@ def backfill_policy(database: Database) -> BackfillPolicy:
     """
     remedy = "Add backfill: with connection, the role that may update the tables"
     return _given(database.backfill, database, "backfill policy", remedy)
+
+
+def health_policy(database: Database) -> HealthPolicy:
+    """How a database's health is looked at.
+
+    Raises:
+        Refused: the fleet file does not say.
+    """
+    if database.health is None:
+        raise Refused(
+            f"{database.name} has no health policy",
+            where=f"include/fleet.yaml, databases, {database.name}",
+            remedy="Add health: with connection, the role pgops_monitor in this database",
+        )
+    return database.health
 
 
 def partition_policies(database: Database) -> PartitionPolicies:
