@@ -1,0 +1,1 @@
+"""Which statements a database runs, what they cost, what has become slower, and what index would help."""
