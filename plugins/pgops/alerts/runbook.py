@@ -32,6 +32,8 @@ SECTIONS = {
     "subject-request-not-finished": "Subject request not finished",
     "health-finding-is-critical": "Health finding is critical",
     "health-check-did-not-run": "Health check did not run",
+    "setting-is-dangerous": "Setting is dangerous",
+    "settings-not-changed": "Settings not changed",
     "dead-man-ping-missing": "Dead-man ping missing",
     "slack-not-reachable": "Slack not reachable",
     "fleet-file-refused": "Fleet file refused",
@@ -57,6 +59,7 @@ _BY_STEP = {
     **dict.fromkeys(("plan_partitions", "create", "retire", "tidy", "check", "ledger"), "partitions-not-ready"),
     "restore_partitions": "partition-not-restored",
     "check_health": "health-check-did-not-run",
+    **dict.fromkeys(("review_settings", "approve_settings", "apply_settings"), "settings-not-changed"),
     **dict.fromkeys(
         ("find", "export", "approve_erasure", "tombstone", "erase", "prove_erasure"), "subject-request-not-finished"
     ),

@@ -18,12 +18,14 @@ from pgops.fleet.models import (
 from pgops.fleet.partitions import PartitionPolicies, PartitionPolicy
 from pgops.fleet.privacy import PrivacyPolicy, SubjectTable
 from pgops.fleet.problems import FleetProblem
+from pgops.fleet.tuning import Deliberate, TuningPolicy
 
 __all__ = [
     "BackfillPolicy",
     "BackupPolicy",
     "Canary",
     "Database",
+    "Deliberate",
     "DeployPolicy",
     "DrillPolicy",
     "Fleet",
@@ -41,6 +43,7 @@ __all__ = [
     "Server",
     "Settings",
     "SubjectTable",
+    "TuningPolicy",
     "Watch",
     "fleet_file",
     "load_fleet",

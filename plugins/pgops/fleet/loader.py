@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from pgops.fleet.base import NAME_PATTERN
 from pgops.fleet.models import BackupPolicy, Database, DrillPolicy, Fleet, Server, Settings
 from pgops.fleet.problems import FleetProblem
+from pgops.fleet.tuning import TuningPolicy
 from pgops.include import include_folder
 
 _Entry = TypeVar("_Entry", bound=BaseModel)
@@ -63,7 +64,7 @@ class _Reader:
         servers = [
             server
             for position, entry in enumerate(self._list("servers"))
-            if (server := self._validated(Server, entry, f"servers[{position}]", None))
+            if (server := self._server(entry, f"servers[{position}]"))
         ]
         self._refuse_duplicates("servers", (server.name for server in servers), None)
         defaults = self._defaults()
@@ -91,6 +92,16 @@ class _Reader:
             problems=tuple(self.problems),
         )
 
+    def _server(self, entry: Any, key: str) -> Server | None:
+        """A mistake in how a server is tuned must not keep its databases from being backed up."""
+        name = _text(entry, "name")
+        if name and "tuning" in entry:
+            plain = {known: value for known, value in entry.items() if known != "tuning"}
+            policy = self._validated(TuningPolicy, entry["tuning"], f"{key}.tuning", None, server=name)
+            server = self._validated(Server, plain, key, None)
+            return server and server.model_copy(update={"tuning": policy})
+        return self._validated(Server, entry, key, None)
+
     def _defaults(self) -> dict[str, Any]:
         defaults = self.document.get("defaults") or {}
         if not isinstance(defaults, dict):
@@ -117,13 +128,15 @@ class _Reader:
         self._problem(None, section, f"{section} is not a list of entries", "Start from the file in the repository")
         return []
 
-    def _validated(self, model: type[_Entry], entry: Any, key: str, database: str | None) -> _Entry | None:
+    def _validated(
+        self, model: type[_Entry], entry: Any, key: str, database: str | None, server: str | None = None
+    ) -> _Entry | None:
         try:
             return model.model_validate(entry)
         except ValidationError as error:
             for fault in error.errors():
                 at = ".".join([key, *(str(part) for part in fault["loc"])])
-                self._problem(database, at, _sentence(fault), _remedy(fault, model))
+                self._problem(database, at, _sentence(fault), _remedy(fault, model), server)
             return None
 
     def _refuse_duplicates(self, section: str, names: Iterable[str], database: str | None) -> None:
@@ -134,8 +147,8 @@ class _Reader:
     def _duplicates(names: Iterable[str]) -> list[str]:
         return [name for name, count in Counter(names).items() if count > 1]
 
-    def _problem(self, database: str | None, key: str, what: str, remedy: str) -> None:
-        self.problems.append(FleetProblem(database, self.file, key, what, remedy))
+    def _problem(self, database: str | None, key: str, what: str, remedy: str, server: str | None = None) -> None:
+        self.problems.append(FleetProblem(database, self.file, key, what, remedy, server))
 
 
 def _text(entry: Any, key: str) -> str | None:

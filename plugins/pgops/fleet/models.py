@@ -18,8 +18,9 @@ from pgops.fleet.migrations import MigrationPolicy
 from pgops.fleet.partitions import PartitionPolicies
 from pgops.fleet.privacy import PrivacyPolicy
 from pgops.fleet.problems import FleetProblem
+from pgops.fleet.tuning import TuningPolicy
 
-SCHEDULED = ("nightly_backup", "backup_watch", "partition_maintenance", "daily_health_check")
+SCHEDULED = ("nightly_backup", "backup_watch", "partition_maintenance", "daily_health_check", "configuration_review")
 
 
 class Retention(Policy):
@@ -96,6 +97,7 @@ class Server(Policy):
 
     name: Name
     pool: str = "default_pool"
+    tuning: TuningPolicy | None = None
 
 
 class Database(Policy):
@@ -231,11 +233,32 @@ class Fleet:
             Refused: something that concerns the whole file is wrong.
         """
         for problem in self.problems:
-            if problem.database is None:
+            if problem.database is None and problem.server is None:
                 raise problem.refusal()
         if self.settings is None:  # every way to get here leaves a problem; this is for the type checker
             raise Refused("The fleet file has no settings", where=self.path, remedy="Fill it in")
         return self.settings
+
+    def server(self, name: str) -> Server:
+        """One server, or the reason why it cannot be worked on.
+
+        Raises:
+            Refused: the file, or this server's entry, is wrong; or there is no such server.
+        """
+        self.checked_settings()
+        for problem in self.problems:
+            if problem.server == name:
+                raise problem.refusal()
+        for server in self.servers:
+            if server.name == name:
+                return server
+        known = ", ".join(server.name for server in self.servers) or "none"
+        raise Refused(f"There is no server {name!r}", where=self.path, remedy=f"Name one of: {known}")
+
+    def tuned_servers(self) -> list[str]:
+        """Servers whose settings are reviewed; one with a bad policy is among them, and fails with its own error."""
+        bad = {problem.server for problem in self.problems}
+        return [server.name for server in self.servers if server.tuning or server.name in bad]
 
     def database(self, name: str) -> Database:
         """One database, or the reason why it cannot be worked on.
