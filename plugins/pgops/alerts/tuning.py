@@ -128,7 +128,7 @@ def _found(one: Reviewed) -> Iterator[Block]:
         lines = [f"{v.setting} is {v.now}: {v.says}" + (f"; wanted: {v.wanted}" if v.wanted else "") for v in dangerous]
         yield markdown(f"*Dangerous on* {name}\n{_bullets(lines)}")
     advice = one.of(Grade.ADVICE)
-    if advice:
+    if advice and not one.plan.parameters:
         lines = [f"{v.setting} {v.now} → {v.wanted or '-'}" for v in advice]
         yield markdown(f"*Advice for* {name}: {len(advice)}\n{_bullets(lines, _NAMES)}")
     if one.plan.ticket:
@@ -137,7 +137,7 @@ def _found(one: Reviewed) -> Iterator[Block]:
         )
     if one.plan.parameters:
         lines = [f"{p['name']} = {p['value']} ({p['apply']})" for p in one.plan.parameters]
-        yield markdown(f"*Parameters for* {name}\n{_bullets(lines, _NAMES)}")
+        yield markdown(f"*Parameters for* {name}\n{code_block(chr(10).join(lines), _TICKET_TEXT * 2)}")
     for effect in one.effects:
         lines = [*(figure.shown for figure in effect.figures), *effect.notes]
         yield markdown(f"*Effect of* {code(effect.plan)} *on* {name}\n{_bullets(lines)}")

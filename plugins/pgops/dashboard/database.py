@@ -27,7 +27,7 @@ class DatabasePage:
 
     Attributes:
         findings: all that are open and not muted, the worst first.
-        resolved, backups, drills, deployments, validations: rows of their queries, the newest first.
+        resolved, backups, drills, deployments, validations, changes: rows of their queries, the newest first.
     """
 
     row: Row
@@ -39,6 +39,7 @@ class DatabasePage:
     drills: Sequence[Record]
     deployments: Sequence[Record]
     validations: Sequence[Record]
+    changes: Sequence[Record]
 
 
 def database_page(fleet: Fleet, reader: Reader, name: str, now: datetime) -> DatabasePage:
@@ -57,6 +58,7 @@ def database_page(fleet: Fleet, reader: Reader, name: str, now: datetime) -> Dat
         drills=drills[: -_LISTED - 1 : -1],
         deployments=reader.rows("deployments_of_database", database=name),
         validations=reader.rows("validations_of_database", database=name),
+        changes=reader.rows("changes_of_server", server=row.server),
     )
 
 

@@ -80,10 +80,10 @@ def apply(dsn: Dsn, plan: Plan, ledger: Ledger, now: datetime) -> Applied:
     the rest: who does not understand a server must not go on changing it.
 
     Raises:
-        Refused: it is not the server of the plan, or its files have an error; nothing was touched.
+        Refused: it is not the server of the plan, or it would not be reloaded; nothing was touched.
         PgOpsError: the server or the ledger does not answer; running it again goes on.
     """
-    _refuse_other_server(dsn, plan)
+    _refuse_unfit(dsn, plan)
     known = {row["setting"]: row for row in records.changes(ledger, plan.id)}
     if not plan.undoes:
         begin_effect(dsn, ledger, plan, now)
@@ -238,12 +238,18 @@ def _note_undone(ledger: Ledger, plan: Plan, change: Change) -> None:
         records.note_change(ledger, change.undoes, plan.server, change, "reversed", f"by {plan.id}")
 
 
-def _refuse_other_server(dsn: Dsn, plan: Plan) -> None:
+def _refuse_unfit(dsn: Dsn, plan: Plan) -> None:
     with session(dsn) as connection:
         (server,) = rows(connection, "server")
     if server["identifier"] != plan.identifier or server["in_recovery"]:
         what = "is a standby now" if server["in_recovery"] else "is another one than that of the plan"
         raise Refused(f"The server {what}", where=dsn.where, remedy="Trigger the review again; nothing was touched")
+    if not server["may_reload"]:
+        raise Refused(
+            f"{server['role']} may not reload the server, so nothing that it writes would be loaded",
+            where=dsn.where,
+            remedy="Run include/sql/roles/tuner.sql there; nothing was touched",
+        )
 
 
 def _auto(files: Sequence[FileEntry], name: str) -> str | None:

@@ -121,12 +121,14 @@ def _setting(row: Mapping[str, Any], files: tuple[FileEntry, ...] | None) -> Set
         pending_restart=row["pending_restart"],
         may_alter=row["may_alter"],
     )
-    return _as_the_server_has_it(setting, files) if setting.source in OF_THE_SESSION else setting
+    if files is None or setting.source not in OF_THE_SESSION:
+        return setting
+    return _as_the_server_has_it(setting, files)
 
 
-def _as_the_server_has_it(setting: Setting, files: tuple[FileEntry, ...] | None) -> Setting:
+def _as_the_server_has_it(setting: Setting, files: tuple[FileEntry, ...]) -> Setting:
     """Behind what this session, its role or its database says: the file's last line, else the built-in value."""
-    lines = [one for one in files or () if one.name == setting.name and not one.error]
+    lines = [one for one in files if one.name == setting.name and not one.error]
     if not lines:
         return replace(setting, value=setting.boot_val, source="default", sourcefile=None, sourceline=None)
     last = lines[-1]

@@ -43,13 +43,13 @@ def verdicts(facts: Facts, rules: Sequence[Rule] = RULES) -> tuple[Verdict, ...]
     for rule, setting in _judged(facts, rules):
         opinion = _opinion(accepted, rule, setting, now)
         verdict = _verdict(facts, rule, setting, opinion)
-        if opinion.written and not verdict.why_not:
+        if opinion.written:
             base = whole if setting.restart else accepted
             changed = base.with_values({setting.name: opinion.wanted or setting.boot_val})
             broken = breaks(base, changed, setting, opinion.wanted)
             if broken:
                 verdict = replace(verdict, why_not=f"would break: {broken}")
-            else:
+            elif not verdict.why_not:
                 whole = whole.with_values({setting.name: opinion.wanted or setting.boot_val})
                 accepted = accepted if setting.restart else changed
         if verdict.why_not and verdict.action == "reload":
@@ -66,9 +66,8 @@ def breaks(facts: Facts, changed: Facts, setting: Setting, value: str | None) ->
     wish = next(
         (rule.wants(changed, changed.settings[setting.name]) for rule in RULES if rule.setting == setting.name), None
     )
-    if wish and wish.danger:
-        return wish.danger
-    return "; ".join(clash.says for clash in new_clashes(facts, changed))
+    dangers = [wish.danger] if wish and wish.danger else []
+    return "; ".join([*dangers, *(clash.says for clash in new_clashes(facts, changed))])
 
 
 def invalid_value(setting: Setting, value: str | None) -> str:

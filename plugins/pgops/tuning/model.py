@@ -11,7 +11,7 @@ from pgops.tuning import values
 
 AUTO = "postgresql.auto.conf"
 # pg_settings shows what the reviewing session has of these, which is not what the server has.
-OF_THE_SESSION = ("client", "user", "database", "database user", "session", "interactive", "test")
+OF_THE_SESSION = ("client", "global", "user", "database", "database user", "session", "interactive", "test")
 # What wins over any file, so ALTER SYSTEM would be for nothing.
 OVER_FILES = ("command line", "environment variable", "override")
 

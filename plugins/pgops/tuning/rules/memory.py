@@ -29,7 +29,7 @@ def _effective_cache_size(facts: Facts, setting: Setting) -> Wish:
 def work_mem_target(facts: Facts) -> float:
     """What a node of a plan may take so that all sessions at once do not use up the memory."""
     memory, shared = facts.machine.memory, min(facts.value("shared_buffers"), facts.machine.memory / 2)
-    sessions = facts.value("max_connections") + facts.value("max_worker_processes")
+    sessions = _sessions(facts)
     target = (memory - shared) / (sessions * 3)
     if facts.machine.workload in ("dw", "mixed"):
         target /= 2
@@ -37,12 +37,14 @@ def work_mem_target(facts: Facts) -> float:
     return max(4 * MB, min(target, most))
 
 
+def _sessions(facts: Facts) -> float:
+    """As many as there may be, or will be once max_connections is what it should be."""
+    return max(facts.value("max_connections"), facts.machine.connections) + facts.value("max_worker_processes")
+
+
 def _work_mem(facts: Facts, setting: Setting) -> Wish:
     target = work_mem_target(facts)
-    says = (
-        f"({amount(facts.machine.memory)} - shared_buffers) / ((max_connections {facts.value('max_connections'):g} +"
-        f" max_worker_processes {facts.value('max_worker_processes'):g}) * 3)"
-    )
+    says = f"({amount(facts.machine.memory)} - shared_buffers) / ({_sessions(facts):g} sessions and workers * 3)"
     return size(target, target / 2, target * 2, says)
 
 
