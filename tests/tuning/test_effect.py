@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import UTC, datetime, timedelta
 
+from pgops.tuning import records
 from pgops.tuning.effect import compare, counters
 from tests.tuning.reviews import Stand
 
@@ -49,6 +51,7 @@ def test_counters_that_began_anew_are_said_and_not_compared():
 def test_the_next_review_measures_once(stand: Stand):
     first = counters(stand.dsn)
     assert first["wal_bytes"] >= 0 and first["checkpoints_requested"] >= 0
+    _review_of_yesterday(stand, {**first, "at": (datetime.now(UTC) - timedelta(days=1)).isoformat(), "commits": 0})
     plan = stand.planned("work_mem")
     stand.apply(plan)
     stand.execute(
@@ -59,6 +62,7 @@ def test_the_next_review_measures_once(stand: Stand):
     figures = {one.name: one for one in effect.figures}
     assert (effect.plan, effect.settings) == (plan.id, ("work_mem",))
     assert (figures["WAL an hour"].after or 0) > 0
+    assert 0 < (figures["commits an hour"].before or 0) < first["commits"], "over the day, not over the last second"
     assert stand.look().effects == ()
 
 
@@ -67,3 +71,8 @@ def test_what_was_taken_back_has_no_effect_to_measure(stand: Stand):
     stand.apply(plan)
     stand.apply(stand.planned_reverse(plan))
     assert stand.look().effects == ()
+
+
+def _review_of_yesterday(stand: Stand, figures: dict) -> None:
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    records.record_review(stand.ledger, f"run-{secrets.token_hex(6)}", stand.name, yesterday, (), figures, None)

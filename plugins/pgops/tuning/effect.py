@@ -1,4 +1,4 @@
-"""What a change did: the server's counters an hour before it, and an hour after it, side by side."""
+"""What a change did: what the server counted in an hour before it, and since, side by side."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ def begin_effect(dsn: Dsn, ledger: Ledger, plan: Plan, now: datetime) -> None:
 
 
 def measure_effects(
-    ledger: Ledger, server: str, run_id: str, present: Mapping[str, Any], now: datetime, after_hours: float
+    ledger: Ledger, server: str, present: Mapping[str, Any], now: datetime, after_hours: float
 ) -> tuple[Effect, ...]:
     """Compare, for each plan that is in place long enough; each is measured once."""
     found = []
     until = now - timedelta(hours=after_hours)
     for row in ledger.rows("open_config_effects", server=server, until=until):
-        before = ledger.rows("config_review_before", server=server, before=row["applied_at"], run_id=run_id)
+        before = ledger.rows("config_review_before", server=server, before=row["applied_at"])
         earlier = before[0]["figures"] if before else None
         effect = compare(row["plan_id"], row["settings"], row["applied_at"], earlier, row["baseline"], present)
         ledger.rows("record_config_effect", plan_id=effect.plan, at=now, effect=json.dumps(_plain(effect)))

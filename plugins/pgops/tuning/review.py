@@ -155,7 +155,7 @@ def _history(
 ) -> tuple[tuple[Effect, ...], tuple[str, ...]]:
     """What became of earlier changes."""
     try:
-        effects = measure_effects(desk.ledger, target.name, desk.run_id, figures, at, target.effect_hours)
+        effects = measure_effects(desk.ledger, target.name, figures, at, target.effect_hours)
         unfinished = tuple(
             f"{change.setting} of {plan}, begun {begun:%Y-%m-%d %H:%M} UTC: nobody saw it done;"
             f" clear its task to go on, or take it back with mode reverse and change {plan}"
