@@ -101,12 +101,11 @@ class Stand:
 
     def restore(self) -> None:
         """Take back what a test did."""
-        Path(self.server.data / "broken.conf").write_text("")
         self.execute(
             "ALTER SYSTEM RESET ALL",
+            "SELECT pg_reload_conf()",
             "ALTER ROLE pgops_tuner RESET ALL",
             "ALTER ROLE ALL RESET ALL",
-            "SELECT pg_reload_conf()",
         )
         assert eventually(
             lambda: self.execute("SELECT count(*) FROM pg_settings WHERE sourcefile ~ 'auto.conf'")[0][0] == 0

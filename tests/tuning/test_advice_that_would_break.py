@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from pgops.errors import Refused
 from pgops.tuning.clashes import clashes
+from pgops.tuning.facts import read_facts
 from pgops.tuning.judge import invalid_value, verdicts
 from pgops.tuning.model import Follower, Grade
 from tests.tuning.reviews import GB, Stand, verdict
@@ -112,3 +114,39 @@ def test_every_advised_value_is_valid_on_this_build(stand: Stand):
     assert found
     for one in found:
         assert invalid_value(facts.settings[one.setting], None if one.wanted == "RESET" else one.wanted) == "", one
+
+
+def test_what_a_file_says_is_written_over_where_a_reset_would_change_nothing(stand: Stand):
+    """RESET takes a line out of postgresql.auto.conf only."""
+    stand.execute("GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO pgops_tuner")
+    conf = Path(stand.server.data / "postgresql.conf")
+    text = conf.read_text(encoding="utf-8")
+    conf.write_text(f"{text}\nsynchronous_standby_names = '*'\n", encoding="utf-8")
+    try:
+        stand.execute("SELECT pg_reload_conf()")
+        assert stand.eventually_has("synchronous_standby_names", "*")
+        assert verdict(stand.look(), "synchronous_standby_names").grade is Grade.DANGEROUS
+        plan = stand.planned("synchronous_standby_names")
+        assert "SET synchronous_standby_names = ''" in plan.forward
+        assert stand.apply(plan).whole and stand.value("synchronous_standby_names") == ""
+    finally:
+        conf.write_text(text, encoding="utf-8")
+        stand.execute("REVOKE ALTER SYSTEM ON PARAMETER synchronous_standby_names FROM pgops_tuner")
+
+    stand.execute("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+    assert stand.eventually_has("synchronous_standby_names", "*")
+    assert verdict(stand.look(), "synchronous_standby_names").wanted == "RESET"
+
+
+def test_a_role_that_does_not_see_all_settings_is_refused(stand: Stand):
+    stand.execute("CREATE ROLE blind LOGIN PASSWORD 'blind'")
+    try:
+        with pytest.raises(Refused, match="does not see all settings"):
+            read_facts(replace(stand.dsn, user="blind", password="blind"), stand.machine, {})
+    finally:
+        stand.execute("DROP ROLE blind")
+
+
+def test_a_misspelled_setting_of_the_fleet_file_is_said(stand: Stand):
+    reviewed = stand.look(deliberate={"wrok_mem": ("8MB", "typo")})
+    assert any("wrok_mem" in note for note in reviewed.notes)

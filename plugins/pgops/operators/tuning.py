@@ -22,6 +22,7 @@ from pgops.operators.results import from_xcom, pulled, to_xcom
 if TYPE_CHECKING:
     from pgops.ledger import Lease
     from pgops.tuning.apply import Applied
+    from pgops.tuning.model import Change
     from pgops.tuning.review import Desk, Reviewed, Target
 
 log = logging.getLogger(__name__)
@@ -153,7 +154,7 @@ class ApproveConfigurationOperator(SecondPersonOperator):
         """What changes, why, and what takes it back."""
         plan = _reviewed(context, self.database).plan
         rows = [
-            f"| `{one.setting}` | {one.shown_before} | {one.value or 'the server' + chr(39) + 's own'} | {one.says} |"
+            f"| `{one.setting}` | {_cell(one.shown_before)} | {_cell(_then(one))} | {_cell(one.says)} |"
             for one in plan.changes[:_SHOWN]
         ]
         about = f"It takes back `{plan.undoes}`." if plan.undoes else "Each is applied alone and seen in a new session."
@@ -166,6 +167,15 @@ class ApproveConfigurationOperator(SecondPersonOperator):
                 f"**What takes it back**\n\n```sql\n{plan.reverse}\n```",
             ]
         )
+
+
+def _then(change: Change) -> str:
+    return "the server's own" if change.value is None else change.value or "nothing"
+
+
+def _cell(text: str) -> str:
+    """Text of a server's, within a table of Markdown."""
+    return text.replace("|", "\\|").replace("\n", " ")
 
 
 class ApplyConfigurationOperator(ServerOperator):

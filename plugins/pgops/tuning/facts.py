@@ -42,8 +42,7 @@ def read_facts(dsn: Dsn, machine: Machine, standbys: Mapping[str, Dsn]) -> Facts
         files = _files(connection)
         settings = {row["name"]: _setting(row, files) for row in rows(connection, "settings")}
         overrides = tuple(Override(**row) for row in rows(connection, "overrides"))
-    libraries = settings["shared_preload_libraries"].value
-    server = replace(server, loaded=tuple(values.elements(libraries)))
+    server = replace(server, loaded=_loaded(settings, server, dsn))
     followers = tuple(_follower(name, standby) for name, standby in standbys.items())
     return Facts(machine, server, settings, files, overrides, followers)
 
@@ -95,6 +94,17 @@ def _refuse_others(server: Server, dsn: Dsn) -> None:
             where=dsn.where,
             remedy="Upgrade the server, or take tuning out of its entry in the fleet file",
         )
+
+
+def _loaded(settings: Mapping[str, Setting], server: Server, dsn: Dsn) -> tuple[str, ...]:
+    """The libraries that the server has loaded; only who may see all settings sees those."""
+    if "shared_preload_libraries" not in settings:
+        raise Refused(
+            f"{server.role} does not see all settings, so what it finds would be wrong",
+            where=dsn.where,
+            remedy=f"Run include/sql/roles/tuner.sql there, or GRANT pg_monitor TO {server.role}",
+        )
+    return tuple(values.elements(settings["shared_preload_libraries"].value))
 
 
 def _files(connection: Any) -> tuple[FileEntry, ...] | None:

@@ -8,10 +8,9 @@ from pathlib import PurePosixPath
 
 from pgops.tuning import values
 from pgops.tuning.clashes import Clash, clashes, new_clashes
-from pgops.tuning.model import OVER_FILES, Facts, FileEntry, Grade, Rule, Setting, Verdict, Wish
+from pgops.tuning.model import EMPTY, OVER_FILES, RESET, Facts, FileEntry, Grade, Rule, Setting, Verdict, Wish
 from pgops.tuning.rules import RULES
 
-RESET = "RESET"
 # What a managed service decides itself.
 _OF_THE_SERVICE = {
     "archive_mode", "wal_level", "hot_standby", "fsync", "full_page_writes", "io_method", "io_workers", "huge_pages",
@@ -30,7 +29,13 @@ class _Opinion:
 
     @property
     def written(self) -> str:
-        return RESET if self.reset else self.wanted or ""
+        if self.reset:
+            return RESET
+        return "" if self.wanted is None else self.wanted or EMPTY
+
+    def value(self, setting: Setting) -> str:
+        """What the server would have then."""
+        return setting.boot_val if self.reset else self.wanted or ""
 
 
 def verdicts(facts: Facts, rules: Sequence[Rule] = RULES) -> tuple[Verdict, ...]:
@@ -45,12 +50,12 @@ def verdicts(facts: Facts, rules: Sequence[Rule] = RULES) -> tuple[Verdict, ...]
         verdict = _verdict(facts, rule, setting, opinion)
         if opinion.written:
             base = whole if setting.restart else accepted
-            changed = base.with_values({setting.name: opinion.wanted or setting.boot_val})
+            changed = base.with_values({setting.name: opinion.value(setting)})
             broken = breaks(base, changed, setting, opinion.wanted)
             if broken:
                 verdict = replace(verdict, why_not=f"would break: {broken}")
             elif not verdict.why_not:
-                whole = whole.with_values({setting.name: opinion.wanted or setting.boot_val})
+                whole = whole.with_values({setting.name: opinion.value(setting)})
                 accepted = accepted if setting.restart else changed
         if verdict.why_not and verdict.action == "reload":
             verdict = replace(verdict, action="none")
@@ -125,8 +130,11 @@ def _opinion(facts: Facts, rule: Rule, setting: Setting, now: Sequence[Clash]) -
         return _Opinion(Grade.OK, wish.says)
     grade = Grade.DANGEROUS if danger else Grade.ADVICE
     if wish.target is None:
-        resets = not good and setting.source == "configuration file"
-        return _Opinion(grade, danger or wish.says, reset=resets)
+        # RESET takes a line out of postgresql.auto.conf only: one that stands elsewhere is written over.
+        if setting.source != "configuration file":
+            return _Opinion(grade, danger or wish.says)
+        resets = facts.only_in_auto(setting.name)
+        return _Opinion(grade, danger or wish.says, None if resets else setting.boot_val, reset=resets)
     wanted = None if setting.same(wish.target) else wish.target
     return _Opinion(grade, danger or wish.says, wanted)
 

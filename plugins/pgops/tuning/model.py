@@ -10,6 +10,7 @@ from enum import StrEnum
 from pgops.tuning import values
 
 AUTO = "postgresql.auto.conf"
+RESET, EMPTY = "RESET", "''"  # as a verdict says that it wants no line, or nothing in it
 # pg_settings shows what the reviewing session has of these, which is not what the server has.
 OF_THE_SESSION = ("client", "global", "user", "database", "database user", "session", "interactive", "test")
 # What wins over any file, so ALTER SYSTEM would be for nothing.
@@ -91,7 +92,7 @@ class Setting:
     @property
     def shown(self) -> str:
         """The value as people read it."""
-        return values.shown(self.value, self.unit) or "''"
+        return values.shown(self.value, self.unit) or EMPTY
 
     def number(self, written: str | None = None) -> float:
         """This value, or a written one, in bytes, seconds or as it is; -1 for what is no number."""
@@ -223,6 +224,11 @@ class Facts:
         found = [one.value for one in self.files or () if one.auto and one.name == name]
         return found[-1] if found else None
 
+    def only_in_auto(self, name: str) -> bool:
+        """Whether the server's own choice comes back when postgresql.auto.conf says nothing more."""
+        lines = [one for one in self.files or () if one.name == name]
+        return bool(lines) and all(one.auto for one in lines)
+
     def in_file(self, name: str) -> FileEntry | None:
         """The line that counts: the last one."""
         found = [one for one in self.files or () if one.name == name]
@@ -300,6 +306,11 @@ class Verdict:
     source: str = ""
     document: str = ""
     overrides: tuple[str, ...] = ()
+
+    @property
+    def value(self) -> str | None:
+        """What ALTER SYSTEM is given; None for RESET."""
+        return None if self.wanted == RESET else "" if self.wanted == EMPTY else self.wanted
 
 
 @dataclass(frozen=True)

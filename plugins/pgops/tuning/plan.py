@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 from pgops.errors import Refused
 from pgops.tuning import script
-from pgops.tuning.judge import RESET
 from pgops.tuning.model import Change, Facts, Plan, Verdict
 
 
@@ -87,7 +86,7 @@ def _change(facts: Facts, verdict: Verdict) -> Change:
     setting = facts.settings[verdict.setting]
     return Change(
         setting=setting.name,
-        value=None if verdict.wanted == RESET else verdict.wanted,
+        value=verdict.value,
         before=setting.value,
         source=setting.source,
         auto_before=facts.auto(setting.name),

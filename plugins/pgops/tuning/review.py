@@ -146,6 +146,12 @@ def _notes(facts: Facts) -> list[str]:
     for line in facts.files or ():
         if line.broken:
             notes.append(f"{line.file}:{line.line}: {line.error}: a reload takes nothing, and the next start fails")
+    major = facts.server.major
+    notes += [
+        f"the fleet file means a value of {name}, which PostgreSQL {major} does not have: correct tuning.deliberate"
+        for name in facts.machine.deliberate
+        if name not in facts.settings
+    ]
     notes += [f"standby {one.name} is not compared: {one.why}" for one in facts.followers if one.why]
     return notes
 

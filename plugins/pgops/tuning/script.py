@@ -9,7 +9,6 @@ from psycopg2 import sql
 from pgops.include import query
 from pgops.tuning import values
 from pgops.tuning.clashes import OF_STANDBYS
-from pgops.tuning.judge import RESET
 from pgops.tuning.model import Change, Facts, Verdict
 
 # ALTER SYSTEM takes these as a list of names: one string with commas in it would be one name.
@@ -71,7 +70,7 @@ def ticket(facts: Facts, verdicts: Sequence[Verdict]) -> str:
 def _ticket_lines(facts: Facts, waiting: Sequence[Verdict]) -> Iterator[str]:
     yield "-- In a maintenance window; a restart ends all sessions."
     for one in waiting:
-        yield f"{text(one.setting, None if one.wanted == RESET else one.wanted)}  -- {one.now} now. {one.says}"
+        yield f"{text(one.setting, one.value)}  -- {one.now} now. {one.says}"
     yield "-- Then restart the server. To take it back, and restart again:"
     for one in reversed(waiting):
         yield f"-- {text(one.setting, facts.auto(one.setting))}"
@@ -87,7 +86,7 @@ def parameters(facts: Facts, verdicts: Sequence[Verdict]) -> Iterator[Mapping[st
         if not one.wanted or one.why_not:
             continue
         setting = facts.settings[one.setting]
-        wanted = setting.boot_val if one.wanted == RESET else one.wanted
+        wanted = setting.boot_val if one.value is None else one.value
         yield {
             "name": one.setting,
             "value": values.base_units(wanted, setting.unit, setting.vartype),
