@@ -43,10 +43,12 @@ class Batches:
             if walk.pass_ == 0 or changed or unlocked or ended:
                 walked = units if walk.pass_ == 0 else 0
                 kept, written = self._checkpoint(walk, upto, changed, walked, ms, unlocked)
-                walk.known = upto
+        if kept:
+            walk.known = upto  # only now: a deferred constraint refuses rows at the commit
         ms = 1000 * (time.perf_counter() - begun)
         walk.unlocked = False
         walk.left_behind |= unlocked
+        walk.dense &= changed == units  # else look where the next batch ends: a gap may be as wide as a billion
         self._moved(walk, upto, changed)
         if not ended:
             walk.steering.took(ms)
@@ -64,7 +66,7 @@ class Batches:
             self._one(walk, row["ctid"], tuple(row["identity"]))
         with hand.transaction():
             self._checkpoint(walk, upto, 0, units if walk.pass_ == 0 else 0)
-            walk.known = upto
+        walk.known = upto
         self._moved(walk, upto, 0)
 
     # --- where it ends ---
@@ -73,11 +75,16 @@ class Batches:
         """Where the next batch ends, how many rows or pages it has, and whether the range ends with it."""
         state, count = walk.state, walk.steering.rows
         if state.kind == "keys":
+            counted = walk.counted(count)
+            if walk.dense and counted is not None:
+                self._wal = self._hand.ask("work/wal.sql")[0]["wal"]
+                return counted, count, False
             rows = walk.statements.between(walk.begin, state.hi)
             found = self._hand.run(walk.statements.bound(rows, count)).fetchone()
             if found is None:
                 return state.hi, 0, True
             self._wal = found["wal"]
+            walk.dense = counted == tuple(found["key"])
             return tuple(found["key"]), count, False
         end = state.hi if isinstance(state.hi, int) else self._pages(walk)
         begin = walk.begin if isinstance(walk.begin, int) else 0

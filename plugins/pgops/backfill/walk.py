@@ -10,6 +10,7 @@ from pgops.backfill.statements import Position, Statements
 from pgops.backfill.steering import Steering
 from pgops.errors import PgOpsError
 
+_WHOLE = ("smallint", "integer", "bigint")
 Outcome = Literal["done", "idle", "stopped", "cancelled", "throttled"]
 
 
@@ -98,6 +99,7 @@ class Walk:
     unlocked: bool = False
     left_at: str | None = None
     pages: int | None = None
+    dense: bool = False  # the newest batch met no gap in the keys: the end of the next can be counted
 
     @property
     def n(self) -> int:
@@ -108,6 +110,15 @@ class Walk:
     def begin(self) -> Position | None:
         """Where the next batch begins."""
         return self.last if self.last is not None else self.state.lo
+
+    def counted(self, rows: int) -> Position | None:
+        """The key so many whole numbers further on; None where keys are none, or the range ends before."""
+        key = self.statements.part.key
+        begin, end = self.begin, self.state.hi
+        if len(key) != 1 or key[0].type not in _WHOLE or not isinstance(begin, tuple) or not isinstance(end, tuple):
+            return None
+        upto = int(begin[0]) + rows
+        return (str(upto),) if upto < int(end[0]) else None
 
     @property
     def is_one_page(self) -> bool:
