@@ -16,8 +16,10 @@ from pgops.fleet.models import (
     Settings,
 )
 from pgops.fleet.partitions import PartitionPolicies, PartitionPolicy
+from pgops.fleet.physical import PhysicalPolicy, PhysicalRetention
 from pgops.fleet.privacy import PrivacyPolicy, SubjectTable
 from pgops.fleet.problems import FleetProblem
+from pgops.fleet.recoveries import InPlacePolicy, RecoveryPolicy
 
 __all__ = [
     "BackfillPolicy",
@@ -30,13 +32,17 @@ __all__ = [
     "FleetProblem",
     "Golden",
     "HealthPolicy",
+    "InPlacePolicy",
     "LatencyPolicy",
     "LocalCopy",
     "LockBudget",
     "MigrationPolicy",
     "PartitionPolicies",
     "PartitionPolicy",
+    "PhysicalPolicy",
+    "PhysicalRetention",
     "PrivacyPolicy",
+    "RecoveryPolicy",
     "Retention",
     "Server",
     "Settings",
