@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -89,7 +90,7 @@ class Cluster:
         Args:
             settings: that no file may overrule.
         """
-        options = " ".join(f"-c {name}={_shell(value)}" for name, value in settings.items())
+        options = " ".join(f"-c {name}={shlex.quote(value)}" for name, value in settings.items())
         command = [self._program("pg_ctl"), "start", "-W", "-s", "-D", str(self.data), "-l", str(self.log)]
         self.host.run([*command, "-o", options], {"LC_ALL": "C"})
 
@@ -106,18 +107,35 @@ class Cluster:
             remedy="Look at its processes on that host; nothing else was touched",
         )
 
-    def ask(self, statement: str, dbname: str = "postgres", *, readonly: bool = True) -> str:
+    def ask(
+        self, statement: str, dbname: str = "postgres", *, readonly: bool = True, search_path: str | None = ""
+    ) -> str:
         """Run SQL as superuser and return rows with | between columns.
+
+        Args:
+            statement: it goes to psql's standard input.
+            dbname: in which database.
+            readonly: whether it may only read.
+            search_path: names without a schema are the system's; None leaves the server's setting.
 
         Raises:
             PgOpsError: psql failed; with what the server said.
         """
         command = [self._program("psql"), "-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", "-f", "-"]
         command += ["-h", str(self.sockets), "-p", str(self.port), "-U", self.superuser, "-d", dbname]
-        options = "-c statement_timeout=600000 -c lock_timeout=30000 -c search_path="
-        options += " -c default_transaction_read_only=on" if readonly else ""
+        options = "-c statement_timeout=600000 -c lock_timeout=30000"
+        options += f" -c search_path={search_path}" if search_path is not None else ""
+        options += f" -c default_transaction_read_only={'on' if readonly else 'off'}"
         environment = {"PGAPPNAME": "pgops.recovery", "PGCONNECT_TIMEOUT": "10", "PGOPTIONS": options, "LC_ALL": "C"}
         return self.host.run(command, environment, given=statement.encode()).stdout.strip()
+
+    def amcheck(self, dbname: str, jobs: int) -> list[str]:
+        """Run pg_amcheck on a database that has the extension; return what it found."""
+        command = [self._program("pg_amcheck"), "--no-password", f"--jobs={jobs}"]
+        command += ["-h", str(self.sockets), "-p", str(self.port), "-U", self.superuser, dbname]
+        done = self.host.run(command, {"PGAPPNAME": "pgops.recovery.amcheck"}, check=False)
+        found = done.stdout.splitlines()
+        return found if done.code == 0 or found else [f"pg_amcheck ended with exit code {done.code}: {done.stderr.strip()}"]
 
     def answers(self) -> bool:
         """Whether it takes connections."""
@@ -126,7 +144,7 @@ class Cluster:
 
     def said(self) -> str:
         """The end of the server's log."""
-        return self.host.run(["sh", "-c", f"tail -c {_LOG_BYTES} -- {_shell(str(self.log))}"], check=False).stdout
+        return self.host.run(["sh", "-c", f"tail -c {_LOG_BYTES} -- {shlex.quote(str(self.log))}"], check=False).stdout
 
     def control(self) -> dict[str, str]:
         """What pg_controldata says."""
@@ -151,7 +169,7 @@ def find_bindir(host: Host, major: int, configured: PurePosixPath | None = None)
     usual = (f"/usr/lib/postgresql/{major}/bin", f"/usr/pgsql-{major}/bin", "/usr/local/pgsql/bin", "/usr/bin")
     tried = [configured] if configured is not None else [PurePosixPath(one) for one in usual]
     for folder in tried:
-        done = host.run(["sh", "-c", f"{_shell(str(folder / 'postgres'))} --version"], check=False)
+        done = host.run(["sh", "-c", f"{shlex.quote(str(folder / 'postgres'))} --version"], check=False)
         if done.code == 0 and re.search(rf"\(PostgreSQL\) {major}\b", done.stdout):
             return folder
     raise Refused(
@@ -167,7 +185,3 @@ def log_words(log: str, lines: int = 4) -> str:
     return " | ".join(line.strip() for line in kept[-lines:]) or "it said nothing"
 
 
-def _shell(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)
