@@ -1,29 +1,37 @@
-"""Sources whose WAL is archived."""
+"""Archiving servers and hosts for the tests of physical backups."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 
 import pytest
 
+from pgops.storage import Bucket
+from sandbox.objectstore import S3Server
 from tests import servers
-from tests.physical.sources import Source, archiving_source
-
-
-@pytest.fixture(scope="module", params=servers.MAJORS)
-def each_source(request: pytest.FixtureRequest) -> Iterator[Source]:
-    with archiving_source(request.param) as source:
-        yield source
+from tests.physical.archived import Archived, archived_server, barman
 
 
 @pytest.fixture(scope="module")
-def shared_source() -> Iterator[Source]:
-    with archiving_source(servers.MAJORS[0]) as source:
-        yield source
+def module_bucket(s3: S3Server) -> Bucket:
+    """A bucket for all tests of a file."""
+    client = servers.s3_client(s3.endpoint)
+    name = f"tests-{secrets.token_hex(4)}"
+    client.create_bucket(Bucket=name)
+    return Bucket(client, name, "pre/fix")
 
 
-@pytest.fixture
-def source(shared_source: Source) -> Iterator[Source]:
-    """The module's source; a test's recoveries go with it."""
-    yield shared_source
-    shared_source.clean()
+@pytest.fixture(scope="module", params=servers.MAJORS)
+def each_archived(request: pytest.FixtureRequest, s3: S3Server, module_bucket: Bucket) -> Iterator[Archived]:
+    """A server of each major version that archives with barman-cloud."""
+    bucket = Bucket(module_bucket.client, module_bucket.name, f"pg{request.param}")
+    with archived_server(barman, request.param, s3, bucket) as archived:
+        yield archived
+
+
+@pytest.fixture(scope="module")
+def archived(s3: S3Server, module_bucket: Bucket) -> Iterator[Archived]:
+    """A server that archives with barman-cloud, where the version does not matter."""
+    with archived_server(barman, servers.MAJORS[0], s3, module_bucket) as archived:
+        yield archived

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pgops.physical import recover, state
-from tests.physical.sources import CONTENT, Source, backed_up
+from tests.physical.recovery.sources import CONTENT, Source, backed_up
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,6 @@
+"""The engines that keep base backups and WAL. What they share is the protocol pgops.physical.model.Engine."""
+
+from pgops.physical.engines.barman import BarmanEngine
+from pgops.physical.engines.source import Source, tablespace_directory
+
+__all__ = ["BarmanEngine", "Source", "tablespace_directory"]
