@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
+from pgops.physical.engines.source import tablespace_directory
 from pgops.physical.model import BaseBackup, Host, WalArchive
 from pgops.physical.wal import lsn, segment
 from sandbox.postgres import PostgresServer
@@ -118,7 +119,7 @@ class PlainEngine:
         host.run(["mkdir", "-m", "700", str(directory)])
         host.run(["tar", "-xf", str(source / "base.tar"), "-C", str(directory)], watch=watch)
         for oid, _ in backup.tablespaces:
-            place = directory.parent / "tablespaces" / oid
+            place = tablespace_directory(directory, oid)
             host.run(["mkdir", "-p", "-m", "700", str(place)])
             host.run(["tar", "-xf", str(source / f"{oid}.tar"), "-C", str(place)], watch=watch)
             host.run(["ln", "-sfn", str(place), str(directory / "pg_tblspc" / oid)])

@@ -24,6 +24,7 @@ from pgops.physical.configure import (
     refuse_foreign_tablespaces,
     write_hba,
 )
+from pgops.physical.engines.source import tablespace_directory
 from pgops.physical.follow import RecoveryFailed, follow, judge
 from pgops.physical.intervals import told
 from pgops.physical.model import Engine
@@ -82,7 +83,7 @@ def restore(place: Place, recovery: Recovery, engine: Engine, watch: Callable[[s
     if recovery.phase != "fetching":
         return recovery
     server = state.cluster(place, recovery)
-    clear(server)
+    clear(server, server.data)
     started = time.monotonic()
     engine.fetch(recovery.plan.backup, server.data, place.host, watch)
     refuse_other(server, recovery.plan)
@@ -91,12 +92,12 @@ def restore(place: Place, recovery: Recovery, engine: Engine, watch: Callable[[s
     return state.advanced(place, recovery, "fetched", fetch_seconds=seconds)
 
 
-def clear(server: Cluster) -> None:
+def clear(server: Cluster, data: PurePosixPath) -> None:
     """Remove what an earlier try fetched; its server, if it runs, first."""
-    if server.host.exists(server.data) and server.running():
+    if server.host.exists(data) and server.running():
         server.stop()
-    for name in ("data", "tablespaces"):
-        server.host.run(["rm", "-rf", "--", str(server.folder / name)])
+    tablespaces = tablespace_directory(data, "")
+    server.host.run(["rm", "-rf", "--", str(data), str(tablespaces)])
     server.host.run(["rm", "-f", "--", str(server.log)])
 
 
@@ -237,8 +238,3 @@ def summary(recovery: Recovery) -> str:
         f"{recovery.server} as of {recovery.plan.target.text}, port {recovery.port}, until {told(recovery.until)},"
         f" fetched in {units.duration(recovery.fetch_seconds)}, replayed in {units.duration(recovery.replay_seconds)}"
     )
-
-
-def data_directory(place: Place, recovery: Recovery) -> PurePosixPath:
-    """Where its files are."""
-    return place.folder(recovery.id) / "data"
