@@ -18,6 +18,7 @@ from pgops.fleet.models import (
 from pgops.fleet.partitions import PartitionPolicies, PartitionPolicy
 from pgops.fleet.privacy import PrivacyPolicy, SubjectTable
 from pgops.fleet.problems import FleetProblem
+from pgops.fleet.recoveries import InPlacePolicy, RecoveryPolicy
 
 __all__ = [
     "BackfillPolicy",
@@ -30,6 +31,7 @@ __all__ = [
     "FleetProblem",
     "Golden",
     "HealthPolicy",
+    "InPlacePolicy",
     "LatencyPolicy",
     "LocalCopy",
     "LockBudget",
@@ -37,6 +39,7 @@ __all__ = [
     "PartitionPolicies",
     "PartitionPolicy",
     "PrivacyPolicy",
+    "RecoveryPolicy",
     "Retention",
     "Server",
     "Settings",

@@ -16,10 +16,11 @@ from pgops.fleet.base import Canary, ConnectionId, Name, Policy
 from pgops.fleet.health import HealthPolicy
 from pgops.fleet.migrations import MigrationPolicy
 from pgops.fleet.partitions import PartitionPolicies
+from pgops.fleet.physical import PhysicalPolicy
 from pgops.fleet.privacy import PrivacyPolicy
 from pgops.fleet.problems import FleetProblem
 
-SCHEDULED = ("nightly_backup", "backup_watch", "partition_maintenance", "daily_health_check")
+SCHEDULED = ("nightly_backup", "backup_watch", "partition_maintenance", "daily_health_check", "recovery_drill")
 
 
 class Retention(Policy):
@@ -96,6 +97,7 @@ class Server(Policy):
 
     name: Name
     pool: str = "default_pool"
+    physical: PhysicalPolicy | None = None
 
 
 class Database(Policy):

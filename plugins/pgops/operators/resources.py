@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgops.errors import Refused
@@ -14,6 +15,7 @@ from pgops.fleet import (
     MigrationPolicy,
     PartitionPolicies,
     PrivacyPolicy,
+    Server,
     Settings,
 )
 from pgops.operators.base import run_name
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pgops.catalog import Catalog
     from pgops.ledger import Lease, Ledger
     from pgops.partitions.place import Place
+    from pgops.physical.model import Engine, Host
     from pgops.postgres import Dsn
     from pgops.privacy import Secret
     from pgops.storage import Bucket
@@ -221,6 +224,7 @@ def partition_policies(database: Database) -> PartitionPolicies:
 def partition_place(settings: Settings, database: Database, context: Mapping[str, Any]) -> Place:
     """Where a database's partitions are retired and restored, and their archives looked into."""
     from pgops.partitions.place import Place
+    from pgops.physical.model import Engine, Host
 
     policies = partition_policies(database)
     scratch = policies.scratch_connection
@@ -252,3 +256,25 @@ def privacy_secrets(policy: PrivacyPolicy) -> tuple[Secret, ...]:
     found = connection(policy.secret_connection)
     previous = found.extra_dejson.get("previous", [])
     return tuple(Secret(str(one)) for one in (found.password or "", *previous))
+
+
+def host(where: str, run_as: tuple[str, ...] = ()) -> Host:
+    """This machine ("local"), or that of an Airflow connection of type ssh."""
+    from pgops.physical.host import LocalHost
+
+    return LocalHost(run_as=run_as)
+
+
+def engine(settings: Settings, server: Server) -> Engine:
+    """The engine of a server."""
+    raise NotImplementedError
+
+
+def physical_host(server: Server) -> Host:
+    """Where a server's files are."""
+    raise NotImplementedError
+
+
+def physical_directory(settings: Settings, server: Server) -> PurePosixPath:
+    """A server's data directory."""
+    raise NotImplementedError

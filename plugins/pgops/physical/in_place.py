@@ -144,13 +144,18 @@ def begin(site: Site, recovery_id: str, plan: RecoveryPlan, at: datetime) -> InP
             where=f"{site.host.name}:{site.folder}",
             remedy="Clear that run's failed task, which goes on; or undo it: " + "; ".join(way_back(site, known.kept)),
         )
-    _refuse_unfit(site, plan)
+    refuse_unfit_site(site, plan)
     slots, standbys = _hanging_on(site)
     site.host.run(["mkdir", "-p", "-m", "700", str(site.folder)])
     return _write(site, InPlace(recovery_id, plan.server, plan, kept_name(site, at), at, slots, standbys))
 
 
-def _refuse_unfit(site: Site, plan: RecoveryPlan) -> None:
+def refuse_unfit_site(site: Site, plan: RecoveryPlan) -> None:
+    """Look whether a server can be recovered over.
+
+    Raises:
+        Refused: it cannot; nothing was touched.
+    """
     if plan.backup.tablespaces:
         raise Refused(
             f"{plan.server} has tablespaces ({', '.join(place for _, place in plan.backup.tablespaces)})",
