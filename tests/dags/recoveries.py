@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from pgops.operators import resources
 from pgops.operators.recovery import ApproveRecoveryOperator
 from sandbox.postgres import free_port
+from tests import servers
 from tests.dags.conftest import Site
 from tests.physical.recovery.sources import Source, archiving_source, run_as
-from tests import servers
 
 
 @contextmanager
@@ -23,9 +23,13 @@ def recoverable_site(site: Site, **policy: Any) -> Iterator[Source]:
         server.execute("alter role postgres password 'of-the-tests-superuser'")
         server.password = "of-the-tests-superuser"
         superuser = {"host": "127.0.0.1", "port": server.port, "login": "postgres", "password": server.password}
-        server.execute("create role pgops_backup login password 'of-the-tests-reader'; grant pg_read_all_data to pgops_backup")
+        server.execute(
+            "create role pgops_backup login password 'of-the-tests-reader'; grant pg_read_all_data to pgops_backup"
+        )
         site.connect("pg_app_owner", **superuser, schema="postgres")
-        site.connect("pg_app", **superuser | {"login": "pgops_backup", "password": "of-the-tests-reader"}, schema="postgres")
+        site.connect(
+            "pg_app", **superuser | {"login": "pgops_backup", "password": "of-the-tests-reader"}, schema="postgres"
+        )
         site.monkeypatch.setattr(resources, "engine", lambda settings, found: source.engine)
         site.monkeypatch.setattr(resources, "physical_host", lambda found: source.place.host)
         site.monkeypatch.setattr(resources, "physical_directory", lambda settings, found: PurePosixPath(server.data))

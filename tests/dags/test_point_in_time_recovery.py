@@ -44,7 +44,9 @@ def test_the_rows_of_an_instant_come_back_beside_the_server_and_can_be_looked_at
         assert cursor.fetchone() == (content,)
     assert source.content() != content, "the live server is as it was"
     [message] = site.messages()
-    assert report["address"] in shown(message) and "pg_dump" in shown(message) and "items are there" not in shown(message)
+    assert (
+        report["address"] in shown(message) and "pg_dump" in shown(message) and "items are there" not in shown(message)
+    )
     assert site.ledger("select server, kind, passed, target from pgops.recoveries") == [
         ("primary", "side_by_side", True, report["target"])
     ]

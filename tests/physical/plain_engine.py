@@ -25,7 +25,9 @@ WAL_BYTES = 16 << 20
 def archive_command(folder: Path) -> str:
     """Half a segment never has a segment's name, and one that is there is never replaced by another."""
     target = shlex.quote(str(folder / "wal"))
-    return f"cmp -s %p {target}/%f || (test ! -f {target}/%f && cp %p {target}/%f.part && mv {target}/%f.part {target}/%f)"
+    return (
+        f"cmp -s %p {target}/%f || (test ! -f {target}/%f && cp %p {target}/%f.part && mv {target}/%f.part {target}/%f)"
+    )
 
 
 @dataclass

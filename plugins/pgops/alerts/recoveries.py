@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pgops import units
-from pgops.alerts.blocks import NOTIFICATION_TEXT, Block, Message, code, code_block, fields, header, markdown, safe, when
+from pgops.alerts.blocks import (
+    NOTIFICATION_TEXT,
+    Block,
+    Message,
+    code,
+    code_block,
+    fields,
+    header,
+    markdown,
+    safe,
+    when,
+)
 from pgops.alerts.messages import BAD_ICON, GOOD_ICON, LOOKS, ending
 
 _SHOWN = 2_500

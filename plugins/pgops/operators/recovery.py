@@ -345,7 +345,9 @@ class RecoveryReportOperator(PgOpsOperator):
             raise PgOpsError(
                 f"The recovery is {state}: {result['error']}",
                 where=database.name,
-                remedy="Nothing was touched" if state == "refused" else "Mend it, then clear the failed task: it goes on",
+                remedy="Nothing was touched"
+                if state == "refused"
+                else "Mend it, then clear the failed task: it goes on",
             )
         return result
 

@@ -224,7 +224,6 @@ def partition_policies(database: Database) -> PartitionPolicies:
 def partition_place(settings: Settings, database: Database, context: Mapping[str, Any]) -> Place:
     """Where a database's partitions are retired and restored, and their archives looked into."""
     from pgops.partitions.place import Place
-    from pgops.physical.model import Engine, Host
 
     policies = partition_policies(database)
     scratch = policies.scratch_connection

@@ -135,7 +135,11 @@ class Cluster:
         command += ["-h", str(self.sockets), "-p", str(self.port), "-U", self.superuser, dbname]
         done = self.host.run(command, {"PGAPPNAME": "pgops.recovery.amcheck"}, check=False)
         found = done.stdout.splitlines()
-        return found if done.code == 0 or found else [f"pg_amcheck ended with exit code {done.code}: {done.stderr.strip()}"]
+        return (
+            found
+            if done.code == 0 or found
+            else [f"pg_amcheck ended with exit code {done.code}: {done.stderr.strip()}"]
+        )
 
     def answers(self) -> bool:
         """Whether it takes connections."""
@@ -183,5 +187,3 @@ def log_words(log: str, lines: int = 4) -> str:
     """What a server that died said: its fatal errors, else its last lines."""
     kept = [line for line in log.splitlines() if re.search(r"\b(FATAL|PANIC):", line)] or log.splitlines()
     return " | ".join(line.strip() for line in kept[-lines:]) or "it said nothing"
-
-

@@ -101,9 +101,7 @@ def write_hba(cluster: Cluster, roles: Iterable[str] = (), networks: Iterable[st
     lines = [f'local all "{cluster.superuser}" trust']
     for role in dict.fromkeys(roles):
         name = role.replace('"', '""')
-        lines += [
-            f'host all "{name}" {network} scram-sha-256' for network in ("127.0.0.1/32", "::1/128", *networks)
-        ]
+        lines += [f'host all "{name}" {network} scram-sha-256' for network in ("127.0.0.1/32", "::1/128", *networks)]
     cluster.host.write(cluster.folder / "hba.conf", ("\n".join(lines) + "\n").encode())
     cluster.host.write(cluster.folder / "ident.conf", b"")
 
@@ -117,7 +115,9 @@ def make_configurable(cluster: Cluster, libraries: Iterable[str]) -> None:
         if not cluster.host.exists(cluster.data / name):
             preload = configuration({"shared_preload_libraries": ",".join(libraries)}) if "auto" not in name else ""
             cluster.host.write(cluster.data / name, preload.encode())
-        cluster.host.run(["sed", "-i", "-E", r"s/^[[:space:]]*recovery_target(_[a-z]+)?[[:space:]=]/# &/", str(cluster.data / name)])
+        cluster.host.run(
+            ["sed", "-i", "-E", r"s/^[[:space:]]*recovery_target(_[a-z]+)?[[:space:]=]/# &/", str(cluster.data / name)]
+        )
 
 
 def refuse_foreign_tablespaces(cluster: Cluster, allowed: PurePosixPath) -> None:

@@ -120,7 +120,10 @@ def _died(cluster: Cluster) -> RecoveryFailed:
     elif passing:
         remedy = "Look whether the archive can be reached and holds every segment of the plan, then try again"
     return RecoveryFailed(
-        f"The server died in its recovery: {words}", where=f"{cluster.where}, {cluster.log}", remedy=remedy, retry=passing
+        f"The server died in its recovery: {words}",
+        where=f"{cluster.where}, {cluster.log}",
+        remedy=remedy,
+        retry=passing,
     )
 
 

@@ -120,7 +120,9 @@ def _write(site: Site, state: InPlace) -> InPlace:
 def way_back(site: Site, kept: str) -> tuple[str, ...]:
     """The commands that undo it, for the host of the server. Somebody reads them before anything is touched."""
     stop = shlex.join(site.stop) if site.stop else f"{site.bindir}/pg_ctl stop -m fast -D {site.data}"
-    start = shlex.join(site.start) if site.start else f"{site.bindir}/pg_ctl start -D {site.data} -l {site.folder}/back.log"
+    start = (
+        shlex.join(site.start) if site.start else f"{site.bindir}/pg_ctl start -D {site.data} -l {site.folder}/back.log"
+    )
     return (stop, f"mv {site.data} {site.data}.given-up", f"mv {kept} {site.data}", start)
 
 
@@ -163,11 +165,14 @@ def refuse_unfit_site(site: Site, plan: RecoveryPlan) -> None:
             remedy="Recover it side by side and copy back what is needed, or put that server in the place of this one",
         )
     if not site.host.exists(site.data / "global" / "pg_control"):
-        raise Refused("There is no data directory", where=site.where, remedy="Correct the server's entry in the fleet file")
+        raise Refused(
+            "There is no data directory", where=site.where, remedy="Correct the server's entry in the fleet file"
+        )
     mounted = site.host.run(["mountpoint", "-q", str(site.data)], check=False).code == 0
     if mounted or site.host.run(["test", "-w", str(site.data.parent)], check=False).code != 0:
         raise Refused(
-            "The data directory cannot be renamed: " + ("it is a volume of its own" if mounted else "not writable above"),
+            "The data directory cannot be renamed: "
+            + ("it is a volume of its own" if mounted else "not writable above"),
             where=site.where,
             remedy="Move the data one folder deeper, or recover it side by side",
         )

@@ -90,7 +90,9 @@ def restorable(backups: Sequence[BaseBackup], archive: WalArchive) -> Restorable
                 continue
             usable.add(backup.backup_id)
             runs.setdefault(walk.last_from(walk.number(backup.first_wal)), []).append(backup)
-        found += [walk.interval(last, those) for last, those in runs.items() if walk.is_own(last) or len(timelines) == 1]
+        found += [
+            walk.interval(last, those) for last, those in runs.items() if walk.is_own(last) or len(timelines) == 1
+        ]
     unusable = [Unusable(name, why) for name, why in problems.items() if name not in usable]
     return Restorable(tuple(sorted(found, key=lambda one: (one.timeline, one.begins_at))), tuple(unusable))
 

@@ -188,9 +188,7 @@ def plan(
     )
 
 
-def _interval(
-    server: str, target: Target, archive: WalArchive, possible: Restorable, timeline: int | None
-) -> Interval:
+def _interval(server: str, target: Target, archive: WalArchive, possible: Restorable, timeline: int | None) -> Interval:
     """Where the target lies."""
     known = [one for one in possible.intervals if timeline in (None, one.timeline)]
     if not known:

@@ -175,7 +175,9 @@ def _configured(place: Place, recovery: Recovery, server: Cluster, restore_comma
     settings = {
         **from_control(server.control()),
         **place.settings,
-        **quiet_settings(server, f"{recovery.server}-{recovery.id}", ",".join(filter(None, ("localhost", place.listen)))),
+        **quiet_settings(
+            server, f"{recovery.server}-{recovery.id}", ",".join(filter(None, ("localhost", place.listen)))
+        ),
         "archive_mode": "off",  # else the copy writes into the source's archive
         **recovery_settings(plan, restore_command),
     }
