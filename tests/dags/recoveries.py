@@ -37,6 +37,8 @@ def recoverable_site(site: Site, **policy: Any) -> Iterator[Source]:
 
         def physical(fleet: dict[str, Any]) -> None:
             fleet["servers"][0]["physical"] = {
+                "connection": "pg_app_owner",
+                "host": "local",
                 "recovery": {
                     "connection": "pg_app_owner",
                     "directory": str(source.place.base),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pgops.physical.engines import BarmanEngine, Source
+import pytest
+
+from pgops.physical.engines import BarmanEngine, Source, WalgEngine
 from pgops.physical.host import LocalHost
 from pgops.physical.store import Secrets, Store
 from pgops.postgres import Dsn
@@ -52,6 +55,16 @@ class Archived:
 
 def barman(source: Source, store: Store, bucket: Bucket) -> BarmanEngine:
     return BarmanEngine(source, store, bucket)
+
+
+def walg(source: Source, store: Store, bucket: Bucket) -> WalgEngine:
+    if shutil.which("wal-g") is None:
+        pytest.skip("wal-g is not on PATH: its adapter was not run against the real program")
+    return WalgEngine(replace(source, programs=None), store, bucket)
+
+
+ENGINES = {"barman": barman, "walg": walg}
+EACH = [(engine, major) for engine in ENGINES for major in servers.MAJORS]
 
 
 def store_of(s3: S3Server, bucket: Bucket) -> Store:

@@ -10,7 +10,7 @@ import pytest
 from pgops.storage import Bucket
 from sandbox.objectstore import S3Server
 from tests import servers
-from tests.physical.archived import Archived, archived_server, barman
+from tests.physical.archived import EACH, ENGINES, Archived, archived_server, barman
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +22,12 @@ def module_bucket(s3: S3Server) -> Bucket:
     return Bucket(client, name, "pre/fix")
 
 
-@pytest.fixture(scope="module", params=servers.MAJORS)
+@pytest.fixture(scope="module", params=EACH, ids=lambda pair: f"{pair[0]}-{pair[1]}")
 def each_archived(request: pytest.FixtureRequest, s3: S3Server, module_bucket: Bucket) -> Iterator[Archived]:
-    """A server of each major version that archives with barman-cloud."""
-    bucket = Bucket(module_bucket.client, module_bucket.name, f"pg{request.param}")
-    with archived_server(barman, request.param, s3, bucket) as archived:
+    """A server of each major version that archives with each engine."""
+    engine, major = request.param
+    bucket = Bucket(module_bucket.client, module_bucket.name, f"{engine}/pg{major}")
+    with archived_server(ENGINES[engine], major, s3, bucket) as archived:
         yield archived
 
 

@@ -16,6 +16,7 @@ from pgops.fleet.models import (
     Settings,
 )
 from pgops.fleet.partitions import PartitionPolicies, PartitionPolicy
+from pgops.fleet.physical import PhysicalPolicy, PhysicalRetention
 from pgops.fleet.privacy import PrivacyPolicy, SubjectTable
 from pgops.fleet.problems import FleetProblem
 from pgops.fleet.recoveries import InPlacePolicy, RecoveryPolicy
@@ -38,6 +39,8 @@ __all__ = [
     "MigrationPolicy",
     "PartitionPolicies",
     "PartitionPolicy",
+    "PhysicalPolicy",
+    "PhysicalRetention",
     "PrivacyPolicy",
     "RecoveryPolicy",
     "Retention",

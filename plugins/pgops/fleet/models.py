@@ -93,7 +93,11 @@ class DrillPolicy(Policy):
 
 
 class Server(Policy):
-    """A PostgreSQL server; `pool` is the Airflow pool that limits what runs on it at a time."""
+    """A PostgreSQL server.
+
+    pool: the Airflow pool that limits what runs on it at a time.
+    physical: how its base backups and WAL are kept; none are when it is empty.
+    """
 
     name: Name
     pool: str = "default_pool"
@@ -207,6 +211,23 @@ class Fleet:
     def server_names(self) -> list[str]:
         """Servers that have a database, in the file's order."""
         return list(dict.fromkeys(server for _, server in self.names))
+
+    def physical_servers(self) -> list[str]:
+        """Servers of which base backups are taken, in the file's order."""
+        return [server.name for server in self.servers if server.physical is not None]
+
+    def server(self, name: str) -> Server:
+        """One server.
+
+        Raises:
+            Refused: the fleet file, or its part about servers, is wrong; or there is no such server.
+        """
+        self.checked_settings()
+        for server in self.servers:
+            if server.name == name:
+                return server
+        known = ", ".join(server.name for server in self.servers) or "none"
+        raise Refused(f"There is no server {name!r}", where=self.path, remedy=f"Name one of: {known}")
 
     def pool(self, server: str) -> str:
         """The pool of a server; the default pool when its entry is unreadable."""

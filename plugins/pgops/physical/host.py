@@ -42,7 +42,7 @@ _GUARDED = (
     _ENVIRONMENT
     + """exec 3<&0 </dev/null
 setsid "$@" 3<&- & child=$!
-{ cat <&3; kill -TERM -- "-$child"; sleep 5; kill -KILL -- "-$child"; } >/dev/null 2>&1 & guard=$!
+{ cat <&3; kill -s TERM -- "-$child"; sleep 5; kill -s KILL -- "-$child"; } >/dev/null 2>&1 & guard=$!
 exec 3<&-
 wait "$child"; code=$?
 kill "$guard" 2>/dev/null

@@ -2,5 +2,6 @@
 
 from pgops.physical.engines.barman import BarmanEngine
 from pgops.physical.engines.source import Source, tablespace_directory
+from pgops.physical.engines.walg import WalgEngine, chain_of
 
-__all__ = ["BarmanEngine", "Source", "tablespace_directory"]
+__all__ = ["BarmanEngine", "Source", "WalgEngine", "chain_of", "tablespace_directory"]

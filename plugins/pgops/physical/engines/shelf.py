@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import struct
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, cast
@@ -24,7 +24,7 @@ from pgops.storage.compression import Algorithm, DecompressingReader
 SEGMENT_BYTES = 16 << 20
 _WAL = re.compile(r"(?P<name>[0-9A-F]{24}|[0-9A-F]{8}\.history)(?:\.(?:gz|zst|lz4|br|lzma|bz2|xz|snappy))?")
 _DECODED: dict[str, Algorithm] = {"gz": "gzip", "zst": "zstd"}
-_MUST_HOLD = ("PG_VERSION", "global/pg_control", "backup_label")
+MUST_HOLD = ("PG_VERSION", "global/pg_control", "backup_label")
 _END_OF_TAR = 1024  # zeros
 _PAGE_HEADER = struct.Struct("=HHIQI4xQII")  # XLogLongPageHeaderData
 
@@ -36,6 +36,7 @@ class Shelf:
     Args:
         base: full-key prefix of the base backups; each is a folder, or a few objects, named after it.
         wal: full-key prefix of the segments.
+        sentinel: ending of an object beside the folder that belongs to the backup too.
     """
 
     bucket: Bucket
@@ -43,12 +44,15 @@ class Shelf:
     server: str
     base: str
     wal: str
+    sentinel: str = ""
 
     def of_backup(self, backup_id: str) -> list[ObjectInfo]:
         """Every object of a base backup."""
-        beside = {f"{self.base}{backup_id}/", f"{self.base}{backup_id}_"}
+        name = f"{self.base}{backup_id}"
         return [
-            found for found in self.bucket.objects(f"{self.base}{backup_id}") if found.key.startswith(tuple(beside))
+            found
+            for found in self.bucket.objects(name)
+            if found.key.startswith(f"{name}/") or found.key == name + self.sentinel
         ]
 
     def segments(self) -> dict[str, ObjectInfo]:
@@ -69,11 +73,16 @@ class Shelf:
             segment_bytes,
         )
 
-    def verify(self, backup: BaseBackup, segment_bytes: int = SEGMENT_BYTES) -> tuple[str, ...]:
+    def verify(
+        self, backup: BaseBackup, segment_bytes: int = SEGMENT_BYTES, must_hold: Sequence[str] | None = None
+    ) -> tuple[str, ...]:
         """Read a base backup, and the WAL without which it cannot become consistent, back; say what is wrong.
 
         Every object is read to its end, decompressed, and where it is a tar walked to its last member. Its length and
         hash are compared with those of the first time that the backup was found sound: what rots later is found too.
+
+        Args:
+            must_hold: files without which it is none.
         """
         objects = self.of_backup(backup.backup_id)
         progress = Progress(f"read back {self.server} {backup.backup_id}", sum(one.bytes for one in objects))
@@ -88,7 +97,7 @@ class Shelf:
                     raise
                 problems.append(f"{self.bucket.where(one.key)}: {getattr(error, 'what', error)}")
         if not problems:
-            problems += [f"{name} is in none of its archives" for name in _MUST_HOLD if name not in members]
+            problems += [f"{name} is in none of its archives" for name in must_hold or MUST_HOLD if name not in members]
         problems += self._needed_wal(backup, segment_bytes)
         key = self.proof_key(backup.backup_id)
         known = self._known(key)
