@@ -7,21 +7,21 @@ was lost. A target that cannot be reached is refused with the instants that can.
 | step | promise |
 |---|---|
 | `plan` | which base backup and which WAL; that every segment is there; disk, extensions, locales; how long it takes |
-| `approve_recovery` | in place only: somebody else has seen the plan and the way back and said yes; silence is a no |
-| `restore_copy` | the base backup is fetched; in place the server is stopped first and its old files keep a dated name |
+| `approve_recovery` | in place: somebody else has seen the plan and the way back and said yes; silence is a no |
+| `restore_copy` | the base backup is fetched; in place the server stops first and its files keep a dated name |
 | `recover` | WAL is replayed exactly up to the target, as the server's own log says, and the copy promoted |
 | `check_copy` | rows, structure; who was erased since is erased again; nobody was let in until here |
 | `hand_over` | beside: roles are let in. In place: the server serves, its slots are back, a new base backup is taken |
 | `report` | where it is, until when, how to look and how to copy a table back |
 
-**Params**. `database`; `target_time` with its zone, or `target`: an LSN, the name of a restore point (then `target_time`
-says after when it was made), a time, or `latest`; `mode`; `timeline`, if not the one that was live then; `keep_hours` of
-a copy beside, which backup_watch removes afterwards; `dry_run` ends with the plan. It is the whole server that comes back,
-with all of its databases. Nothing is written into its archive by a copy beside it.
+**Params**. `database`; `target_time` with its zone, or `target`: an LSN, the name of a restore point (`target_time`
+then says after when it was made), a time, or `latest`; `mode`; `timeline`, if not the one that was live then;
+`keep_hours` of a copy beside, which backup_watch removes afterwards; `dry_run` ends with the plan. The whole server
+comes back, with all of its databases. Nothing is written into its archive by a copy beside it.
 
 **When it fails.** A refusal has touched nothing. Otherwise clear the failed task: each goes on where it was, or begins
-anew. In place: the way back stands in the approval, in the log of `restore_copy` and in the report. See docs/runbook.md,
-"Someone dropped a table".
+anew. In place: the way back stands in the approval, in the log of `restore_copy` and in the report. See
+docs/runbook.md, "Someone dropped a table".
 """
 
 from datetime import timedelta

@@ -17,8 +17,8 @@ after it, a copy is recovered to that instant, and holds the first row alone.
 
 **Params**. `servers`: only these; all when empty.
 
-**When it fails.** Nobody knows whether this server can be recovered: docs/runbook.md, "Recovery not proven". A drill can
-be triggered again at any time.
+**When it fails.** Nobody knows whether this server can be recovered: docs/runbook.md, "Recovery not proven". A drill
+can be triggered again at any time.
 """
 
 from datetime import timedelta

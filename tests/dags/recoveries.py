@@ -9,7 +9,6 @@ from typing import Any
 
 from pgops.operators import resources
 from pgops.operators.recovery import ApproveRecoveryOperator
-from sandbox.postgres import free_port
 from tests import servers
 from tests.dags.conftest import Site
 from tests.physical.recovery.sources import Source, archiving_source, run_as
@@ -33,7 +32,6 @@ def recoverable_site(site: Site, **policy: Any) -> Iterator[Source]:
         site.monkeypatch.setattr(resources, "engine", lambda settings, found: source.engine)
         site.monkeypatch.setattr(resources, "physical_host", lambda found: source.place.host)
         site.monkeypatch.setattr(resources, "physical_directory", lambda settings, found: PurePosixPath(server.data))
-        first = free_port()
 
         def physical(fleet: dict[str, Any]) -> None:
             fleet["servers"][0]["physical"] = {
@@ -42,13 +40,13 @@ def recoverable_site(site: Site, **policy: Any) -> Iterator[Source]:
                 "recovery": {
                     "connection": "pg_app_owner",
                     "directory": str(source.place.base),
-                    "ports": [first, first + 20],
+                    "ports": list(source.place.ports),
                     "programs": str(source.place.bindir),
                     "run_as": list(run_as(server.identity)),
                     "in_place": {"approvers": ["op"]},
                     "patience_minutes": 0,
                     **policy,
-                }
+                },
             }
             fleet["databases"] = fleet["databases"][:1]
             fleet["databases"][0]["drill"]["canaries"] = [

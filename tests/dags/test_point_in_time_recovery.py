@@ -37,7 +37,7 @@ def test_the_rows_of_an_instant_come_back_beside_the_server_and_can_be_looked_at
     report = run.xcom("report")
     assert (report["state"], report["error"]) == ("recovered", "")
     assert "recovery stopping before commit" in report["stopped"]
-    host, _, port = report["address"].rpartition(":")
+    _, _, port = report["address"].rpartition(":")
     reach = {"host": "127.0.0.1", "port": int(port), "dbname": "postgres", "user": "pgops_backup"}
     with psycopg2.connect(password="of-the-tests-reader", **reach) as copy, copy.cursor() as cursor:
         cursor.execute(CONTENT)

@@ -91,7 +91,9 @@ def test_a_missing_key_stops_a_recovery_instead_of_ending_it(each_archived: Arch
     """PostgreSQL takes exit codes up to 125 for the end of the WAL."""
     command = each_archived.engine.restore_command(each_archived.host)
     name = "0000000100000000000000FF"
-    absent = each_archived.host.run(("sh", "-c", command.replace("%f", name).replace("%p", str(each_archived.folder / "fetched"))), check=False)
+    absent = each_archived.host.run(
+        ("sh", "-c", command.replace("%f", name).replace("%p", str(each_archived.folder / "fetched"))), check=False
+    )
     assert absent.code == 1
     file = each_archived.folder / "secrets" / f".{each_archived.engine.name}-primary.environment"
     file.rename(file.with_suffix(".away"))

@@ -94,6 +94,7 @@ class Desk:
             data=data,
             bindir=find_bindir(host, self.major(), programs),
             dsn=self.source,
+            superuser=self.policy.superuser,
             stop=self.policy.in_place.stop,
             start=self.policy.in_place.start,
         )

@@ -95,7 +95,7 @@ class Cluster:
         self.host.run([*command, "-o", options], {"LC_ALL": "C"})
 
     def stop(self, seconds: int = 60) -> bool:
-        """Stop the server within a bound; whether it stopped cleanly. A failing archive_command may hold it for ever."""
+        """Stop the server within a bound; whether it stopped cleanly. A failing archive_command would hold it up."""
         stop = [self._program("pg_ctl"), "stop", "-s", "-D", str(self.data)]
         for mode in ("fast", "immediate"):
             self.host.run([*stop, "-m", mode, "-t", str(seconds)], check=False)

@@ -109,15 +109,14 @@ def write_hba(cluster: Cluster, roles: Iterable[str] = (), networks: Iterable[st
 def make_configurable(cluster: Cluster, libraries: Iterable[str]) -> None:
     """Give a data directory the files that Debian keeps elsewhere, if it has none; take earlier targets out of them.
 
-    Emptying such a target would not do: in some orders the empty one takes the other away, and recovery goes to the end.
+    Emptying such a target would not do: in some orders the empty one takes the other away.
     """
+    target = r"s/^[[:space:]]*recovery_target(_[a-z]+)?[[:space:]=]/# &/"
     for name in ("postgresql.conf", "postgresql.auto.conf"):
         if not cluster.host.exists(cluster.data / name):
             preload = configuration({"shared_preload_libraries": ",".join(libraries)}) if "auto" not in name else ""
             cluster.host.write(cluster.data / name, preload.encode())
-        cluster.host.run(
-            ["sed", "-i", "-E", r"s/^[[:space:]]*recovery_target(_[a-z]+)?[[:space:]=]/# &/", str(cluster.data / name)]
-        )
+        cluster.host.run(["sed", "-i", "-E", target, str(cluster.data / name)])
 
 
 def refuse_foreign_tablespaces(cluster: Cluster, allowed: PurePosixPath) -> None:

@@ -24,12 +24,20 @@ LINE_SECONDS = 10.0
 _GONE_AFTER = 4  # polls in a row: a server that has just been started has no pid file yet
 _RESTORED = re.compile(r'restored log file "([0-9A-F]{24})"')
 _STOPPED = re.compile(r"recovery stopping (?:before|after|at) .*")
-_STOP_TIME = re.compile(r"time (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?)\+00")
+_TIME = r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?[+-]\d\d(?::?\d\d)*)"  # in the zone of the source's settings
+_STOP_TIME = re.compile(rf"time {_TIME}")
 _STOP_LSN = re.compile(r'WAL location \(LSN\) "([0-9A-F]+/[0-9A-F]+)"')
 _REDO_DONE = re.compile(r"redo done at ([0-9A-F]+/[0-9A-F]+)")
-_LAST_COMMIT = re.compile(r"last completed transaction was at log time (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?)\+00")
+_LAST_COMMIT = re.compile(rf"last completed transaction was at log time {_TIME}")
 # The archive gave nothing more though the plan knows that there is more; or what the last server left is still there.
-_PASSING = ("recovery ended before configured recovery target was reached", "pre-existing shared memory block")
+_PASSING = (
+    "recovery ended before configured recovery target was reached",
+    "could not locate required checkpoint record",
+    "could not restore file",  # the command said with an exit code above 125 that the archive is out of reach
+    "pre-existing shared memory block",
+)
+PORT_TAKEN = "could not create any TCP/IP sockets"
+_START = re.compile(r"^.*starting PostgreSQL .*$", re.MULTILINE)
 
 
 class RecoveryFailed(PgOpsError):
@@ -110,7 +118,7 @@ def _state(cluster: Cluster) -> list[str] | None:
 
 
 def _died(cluster: Cluster) -> RecoveryFailed:
-    said = cluster.said()
+    said = _START.split(cluster.said())[-1]  # of its last start
     words = log_words(said)
     passing = any(one in words for one in _PASSING)
     full = "No space left on device" in said or "File too large" in said
@@ -123,7 +131,7 @@ def _died(cluster: Cluster) -> RecoveryFailed:
         f"The server died in its recovery: {words}",
         where=f"{cluster.where}, {cluster.log}",
         remedy=remedy,
-        retry=passing,
+        retry=passing or PORT_TAKEN in said,
     )
 
 
@@ -196,6 +204,11 @@ def judge(cluster: Cluster, plan: RecoveryPlan) -> Reached:
 def _difference(plan: RecoveryPlan, reached: Reached, stopped: str) -> str:
     """Why this is not the state that was asked for; empty when it is."""
     target = plan.target
+    # Before its base backup's end a server is not consistent: it would stop there, whatever was asked for.
+    if target.at is not None and target.kind == "time" and target.at < plan.backup.ended_at:
+        return f"its base backup ended at {plan.backup.ended_at}, after it"
+    if target.lsn is not None and target.lsn < plan.backup.end_lsn:
+        return f"its base backup ended at {lsn_text(plan.backup.end_lsn)}, after it"
     if target.kind == "latest" and not plan.interval.exact:
         short = number_of(plan.last_wal, plan.segment_bytes) * plan.segment_bytes
         return f"replay ended at {lsn_text(reached.lsn)}, before {plan.last_wal}" if reached.lsn < short else ""
@@ -216,4 +229,4 @@ def _difference(plan: RecoveryPlan, reached: Reached, stopped: str) -> str:
 
 
 def _utc(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+    return datetime.fromisoformat(text).astimezone(UTC)

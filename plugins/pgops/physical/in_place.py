@@ -44,7 +44,8 @@ class Site:
 
     Attributes:
         data: its data directory.
-        dsn: as superuser, as it is reached in service.
+        dsn: as it is reached in service, as a role with REPLICATION.
+        superuser: a role that is one; used while nobody else is let in.
         stop, start: how its service is stopped and started; pg_ctl when empty.
     """
 
@@ -52,6 +53,7 @@ class Site:
     data: PurePosixPath
     bindir: PurePosixPath
     dsn: Dsn
+    superuser: str = "postgres"
     stop: tuple[str, ...] = ()
     start: tuple[str, ...] = ()
 
@@ -68,7 +70,7 @@ class Site:
     @property
     def cluster(self) -> Cluster:
         """The server while it recovers: only the owner of its files reaches it."""
-        return Cluster(self.host, self.bindir, self.data, self.folder, self.dsn.port, self.dsn.user)
+        return Cluster(self.host, self.bindir, self.data, self.folder, self.dsn.port, self.superuser)
 
 
 @dataclass(frozen=True)
@@ -354,6 +356,7 @@ def standby_commands(site: Site, state: InPlace) -> tuple[str, ...]:
     reach = f"host={site.dsn.host} port={site.dsn.port} user={site.dsn.user}"
     return tuple(
         f"# {standby}: stop it, then\n"
-        f"pg_rewind --target-pgdata=<its data directory> --source-server='{reach}' --write-recovery-conf --restore-target-wal"
+        f"pg_rewind --target-pgdata=<its data directory> --source-server='{reach}' --write-recovery-conf"
+        " --restore-target-wal"
         for standby in state.standbys
     )

@@ -34,6 +34,10 @@ class Interval:
     missing: str
     exact: bool = False
 
+    def is_gap_of(self, archive: WalArchive) -> bool:
+        """Whether later segments of this timeline are there, so that one is missing in between."""
+        return any(name > self.missing and name[:8] == self.missing[:8] for name in archive.segments)
+
     @property
     def words(self) -> str:
         """As refusals name it."""

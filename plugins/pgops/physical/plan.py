@@ -1,4 +1,4 @@
-"""What a recovery will do, worked out before anything is touched: or a refusal that says which instants are possible."""
+"""What a recovery will do, worked out before anything is touched; or a refusal that names the instants there are."""
 
 from __future__ import annotations
 
@@ -48,6 +48,9 @@ class Rates:
     replay: float | None = None
 
 
+NO_RATES = Rates()
+
+
 @dataclass(frozen=True)
 class RecoveryPlan:
     """How a state is reached.
@@ -79,13 +82,14 @@ class RecoveryPlan:
 
     def lines(self) -> list[str]:
         """For a log, an approval or a message."""
+        expected = units.duration(self.expected_seconds) if self.expected_seconds else "not known before a drill"
         return [
             f"target: {self.target.text} ({self.target.kind}), on timeline {self.timeline}",
             f"base backup: {' + '.join(self.chain)} ({self.backup.engine}), ended {told(self.backup.ended_at)},"
             f" {units.size(self.backup.directory_bytes)}",
             f"WAL: {self.first_wal} to {self.last_wal} at most, {units.size(self.wal_bytes)}, every segment is there",
             f"disk: {units.size(self.disk_bytes)}",
-            f"expected: {units.duration(self.expected_seconds) if self.expected_seconds else 'not known before a drill'}",
+            f"expected: {expected}",
             *([f"the host must have: {self.needs.words}"] if self.needs else []),
             *(f"note: {note}" for note in self.notes),
         ]
@@ -141,7 +145,7 @@ def plan(
     timeline: int | None = None,
     since: datetime | None = None,
     needs: Needs | None = None,
-    rates: Rates = Rates(),
+    rates: Rates = NO_RATES,
 ) -> RecoveryPlan:
     """Choose the base backup, the timeline and the WAL for a target.
 
@@ -201,7 +205,7 @@ def _interval(server: str, target: Target, archive: WalArchive, possible: Restor
         )
     fitting = [one for one in known if _holds(one, target)]
     if not fitting:
-        raise _out_of_reach(server, target, known, possible)
+        raise _out_of_reach(server, target, known, possible, archive)
     if target.kind == "time" and timeline is None:
         assert target.at is not None
         live = [one for one in fitting if _live_at(one.timeline, target.at, archive)]
@@ -226,31 +230,32 @@ def _live_at(timeline: int, at: datetime, archive: WalArchive) -> bool:
     return timeline == 1 or not arrivals or min(arrivals) <= at
 
 
-def _out_of_reach(server: str, target: Target, known: Sequence[Interval], possible: Restorable) -> Refused:
+def _out_of_reach(
+    server: str, target: Target, known: Sequence[Interval], possible: Restorable, archive: WalArchive
+) -> Refused:
     last = known[-1]
-    if target.kind == "time":
-        assert target.at is not None
-        if target.at < min(one.begins_at for one in known):
-            why = "no base backup ended before it"
-        elif target.at >= max(one.ends_at for one in known):
-            why = f"the archive holds no commit after it: the last one is of {told(last.ends_at)}, and `latest` leads there"
-        else:
-            gap = [one for one in known if one.ends_at <= target.at]
-            why = f"WAL segment {gap[-1].missing} is missing before it" if gap else "it lies in a gap"
+    gap = next((one for one in reversed(known) if one.is_gap_of(archive) and _is_after(one, target)), None)
+    early = target.at is not None and target.at < min(one.begins_at for one in known)
+    early = early or (target.lsn is not None and target.lsn < min(one.begins_lsn for one in known))
+    if early:
+        why = "no base backup ended before it"
+    elif gap is not None:
+        why = f"WAL segment {gap.missing} is missing before it"
+    elif target.kind == "time":
+        why = f"the archive holds no commit after it; the last is of {told(last.ends_at)}, `latest` leads there"
     else:
-        assert target.lsn is not None
-        late = target.lsn >= max(one.ends_lsn for one in known)
-        if late:
-            why = f"the archived WAL ends at {lsn_text(last.ends_lsn)}, where {last.missing} is missing"
-        elif target.lsn < min(one.begins_lsn for one in known):
-            why = "no base backup ended before it"
-        else:
-            why = "it lies in a gap of the WAL"
+        why = f"the archived WAL ends at {lsn_text(last.ends_lsn)}, where {last.missing} is missing"
     return Refused(
         f"{server} cannot be recovered to {target.text}: {why}",
         where=f"the archive of {server}",
         remedy=_REMEDY.format(words=possible.words),
     )
+
+
+def _is_after(interval: Interval, target: Target) -> bool:
+    if target.at is not None:
+        return target.at >= interval.ends_at
+    return target.lsn is not None and target.lsn >= interval.ends_lsn
 
 
 def _backup(

@@ -1,4 +1,4 @@
-"""Plans with the server that is still alive: what it has not archived yet is archived first, where a target needs it."""
+"""Plans with a server that is still alive: what it has not archived is archived first, where a target needs it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pgops.physical.drill import push_out, wait_for_wal
 from pgops.physical.intervals import told
 from pgops.physical.model import Engine
 from pgops.physical.needs import Needs
-from pgops.physical.plan import Rates, RecoveryPlan, Target, plan
+from pgops.physical.plan import NO_RATES, Rates, RecoveryPlan, Target, plan
 from pgops.physical.recoverability import Surveyed, WalReader, survey
 from pgops.postgres import Dsn
 
@@ -30,7 +30,7 @@ def planned(
     timeline: int | None = None,
     since: datetime | None = None,
     needs: Needs | None = None,
-    rates: Rates = Rates(),
+    rates: Rates = NO_RATES,
     watch: Callable[[str], None] = log.info,
 ) -> RecoveryPlan:
     """A plan, made with all the WAL that there is.
@@ -45,7 +45,7 @@ def planned(
         raise Refused(
             f"The target {told(target.at)} lies in the future",
             where="the target",
-            remedy="Give an instant that has been; its time zone may be another one than was meant. Nothing was touched",
+            remedy="Give an instant that has been; perhaps its zone is not the one that was meant. Nothing was touched",
         )
 
     def made(surveyed: Surveyed) -> RecoveryPlan:

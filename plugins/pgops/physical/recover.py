@@ -25,7 +25,7 @@ from pgops.physical.configure import (
     write_hba,
 )
 from pgops.physical.engines.source import tablespace_directory
-from pgops.physical.follow import RecoveryFailed, follow, judge
+from pgops.physical.follow import PORT_TAKEN, RecoveryFailed, follow, judge
 from pgops.physical.intervals import told
 from pgops.physical.model import Engine
 from pgops.physical.needs import refuse_unfit
@@ -152,6 +152,8 @@ def recover(
             if error.anew:
                 server.stop()
                 state.advanced(place, recovery, "fetching")
+            elif PORT_TAKEN in error.what:  # before anything was replayed
+                state.advanced(place, recovery, "fetched", port=state.another_port(place, recovery))
             raise
         seconds = time.monotonic() - started
         recovery = state.advanced(place, recovery, "recovered", replay_seconds=seconds, reached=reached)

@@ -193,19 +193,10 @@ def problems(surveyed: Surveyed, rpo_seconds: float, written_since: datetime | N
         written_since: since when the server has WAL that is not archived; None when all is.
     """
     found = [f"base backup {one.backup_id} is good for nothing: {one.why}" for one in surveyed.possible.unusable]
-    if not surveyed.possible.intervals:
+    intervals = surveyed.possible.intervals
+    if not intervals:
         flows = "WAL is archived, but" if surveyed.archive.segments else "there is no WAL in the archive, and"
         return [f"nothing can be restored: {flows} there is no usable base backup", *found]
     if written_since is not None and (waits := (surveyed.at - written_since).total_seconds()) > rpo_seconds:
         found.insert(0, f"WAL stopped arriving: nothing since {waits / 60:.0f} min, allowed are {rpo_seconds / 60:.0f}")
-    for one in _gaps(surveyed):
-        found.append(f"WAL segment {one} is missing")
-    return found
-
-
-def _gaps(surveyed: Surveyed) -> list[str]:
-    """Segments that are missing though later ones of the same timeline are there."""
-    newest: dict[int, str] = {}
-    for name in surveyed.archive.segments:
-        newest[int(name[:8], 16)] = max(name, newest.get(int(name[:8], 16), ""))
-    return [one.missing for one in surveyed.possible.intervals if one.missing < newest.get(one.timeline, "")]
+    return found + [f"WAL segment {one.missing} is missing" for one in intervals if one.is_gap_of(surveyed.archive)]

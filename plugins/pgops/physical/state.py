@@ -168,9 +168,17 @@ def begin(place: Place, recovery: Recovery) -> Recovery:
     return write(place, replace(recovery, port=_port(place, recovery.id)))
 
 
-def _port(place: Place, recovery_id: str) -> int:
+def another_port(place: Place, recovery: Recovery) -> int:
+    """Reserve another port, since somebody else's program has this one."""
+    place.host.run(["rm", "-f", "--", str(place.base / _PORTS / str(recovery.port))])
+    return _port(place, recovery.id, but=recovery.port)
+
+
+def _port(place: Place, recovery_id: str, but: int = 0) -> int:
     """Reserve a port: a link that names its owner, which only one can make."""
     for port in range(place.ports[0], place.ports[1] + 1):
+        if port == but:
+            continue
         link = place.base / _PORTS / str(port)
         owner = place.host.run(["readlink", str(link)], check=False).stdout.strip()
         if owner and owner != recovery_id and not place.host.exists(place.folder(owner)):

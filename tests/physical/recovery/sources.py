@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from pgops.physical.plan import RecoveryPlan
 from pgops.physical.recoverability import WalReader, survey
 from pgops.physical.state import Place, Recovery
 from sandbox.account import Account, account
-from sandbox.postgres import PostgresServer, free_port
+from sandbox.postgres import PostgresServer
 from tests import servers
 from tests.physical.plain_engine import PlainEngine, archive_command
 
@@ -28,6 +29,12 @@ def run_as(identity: Account) -> tuple[str, ...]:
     if identity.prefix or identity.uid is None:
         return identity.prefix
     return ("setpriv", f"--reuid={identity.uid}", f"--regid={identity.gid}", "--clear-groups")
+
+
+def some_ports() -> tuple[int, int]:
+    """Below those that the system gives to connections, and likely nobody else's."""
+    first = random.randrange(12000, 31000)
+    return first, first + 20
 
 
 @dataclass
@@ -116,8 +123,7 @@ def archiving_source(major: int, **settings: str) -> Iterator[Source]:
             host = LocalHost("this machine", run_as(identity))
             base = identity.folder(folder / "recoveries")
             bindir = PurePosixPath(server.identity.reachable(server.binaries.bindir))
-            first = free_port()
-            place = Place(host, PurePosixPath(base), bindir, (first, first + 20))
+            place = Place(host, PurePosixPath(base), bindir, some_ports())
             source = Source(server, PlainEngine(archive, server, host), place, folder)
             try:
                 source.sql("create table items (id int primary key, word text)")
