@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from pgops.errors import PgOpsError
-from pgops.fleet import Database, Fleet, load_fleet
+from pgops.fleet import Database, Fleet, Server, load_fleet
 
 
 def run_name(context: Mapping[str, Any]) -> str:
@@ -30,27 +30,21 @@ class FailedForGood(PgOpsError, AirflowFailException):
         PgOpsError.__init__(self, error.what, where=error.where, remedy=error.remedy)
 
 
-class PgOpsOperator(BaseOperator):
-    """Runs `work` for one database.
+class _Guarded(BaseOperator):
+    """What operators for databases and for servers have in common."""
 
-    Args:
-        database: its name in the fleet file; the label of a mapped task.
-    """
-
-    template_fields: Sequence[str] = ("database",)
     ui_color = "#e3ecf5"
 
-    def __init__(self, *, database: str, **kwargs: Any) -> None:
-        kwargs.setdefault("map_index_template", "{{ task.database }}")
-        super().__init__(**kwargs)
-        self.database = database
-
     @abstractmethod
-    def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> Any:
+    def do(self, context: Mapping[str, Any], fleet: Fleet) -> Any:
         """Do it and return what XCom keeps."""
 
+    @abstractmethod
+    def of(self) -> dict[str, str]:
+        """The database or server that it works on, as reports know it."""
+
     def about(self) -> dict[str, Any]:
-        """What the report must know of a failed task beside its database."""
+        """What the report must know of a failed task beside that."""
         return {}
 
     def execute(self, context: Any) -> Any:
@@ -59,11 +53,10 @@ class PgOpsOperator(BaseOperator):
 
         try:
             with ending_with_the_parent():
-                fleet = load_fleet()
-                return self.work(context, fleet, fleet.database(self.database))
+                return self.do(context, load_fleet())
         except PgOpsError as error:
             # The report says in one line what failed; a failed task leaves no result.
-            problem = {"database": self.database, **self.about(), "error": str(error)}
+            problem = {**self.of(), **self.about(), "error": str(error)}
             context["ti"].xcom_push(key="problem", value=problem)
             if error.retry:
                 raise
@@ -76,3 +69,54 @@ class PgOpsOperator(BaseOperator):
 
         cancel_all()
         stop_all()
+
+
+class PgOpsOperator(_Guarded):
+    """Runs `work` for one database.
+
+    Args:
+        database: its name in the fleet file; the label of a mapped task.
+    """
+
+    template_fields: Sequence[str] = ("database",)
+
+    def __init__(self, *, database: str, **kwargs: Any) -> None:
+        kwargs.setdefault("map_index_template", "{{ task.database }}")
+        super().__init__(**kwargs)
+        self.database = database
+
+    @abstractmethod
+    def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> Any:
+        """Do it and return what XCom keeps."""
+
+    def do(self, context: Mapping[str, Any], fleet: Fleet) -> Any:
+        """Work on the database."""
+        return self.work(context, fleet, fleet.database(self.database))
+
+    def of(self) -> dict[str, str]:
+        """As _Guarded.of."""
+        return {"database": self.database}
+
+
+class ServerOperator(_Guarded):
+    """Runs `work` for one server.
+
+    Args:
+        server: its name in the fleet file.
+    """
+
+    def __init__(self, *, server: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.server = server
+
+    @abstractmethod
+    def work(self, context: Mapping[str, Any], fleet: Fleet, server: Server) -> Any:
+        """Do it and return what XCom keeps."""
+
+    def do(self, context: Mapping[str, Any], fleet: Fleet) -> Any:
+        """Work on the server."""
+        return self.work(context, fleet, fleet.server(self.server))
+
+    def of(self) -> dict[str, str]:
+        """As _Guarded.of."""
+        return {"server": self.server}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -277,11 +279,14 @@ def physical_policy(server: Server) -> PhysicalPolicy:
 
 
 def host(name: str, run_as: Sequence[str] = ()) -> LocalHost | SshHost:
-    """A host of the fleet file: "local", or an Airflow connection of type ssh."""
+    """A host of the fleet file: "local", or an Airflow connection of type ssh.
+
+    $PGOPS_LOCAL_RUN_AS is what goes before commands on this machine where the policy does not say.
+    """
     from pgops.physical.host import LocalHost, SshHost
 
     if name == "local":
-        return LocalHost(run_as=run_as)
+        return LocalHost(run_as=run_as or shlex.split(os.environ.get("PGOPS_LOCAL_RUN_AS", "")))
     return SshHost(ssh_address(name), run_as)
 
 

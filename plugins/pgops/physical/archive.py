@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from pgops.physical.model import WalArchive
 from pgops.physical.wal import number_of, segment
@@ -55,11 +56,7 @@ def runs(archive: WalArchive) -> tuple[Run, ...]:
 def gaps(archive: WalArchive, since: str | None = None) -> tuple[Gap, ...]:
     """What is missing within each timeline; of `since`'s timeline only what comes after that segment."""
     found = runs(archive)
-    between = [
-        _gap(archive, before, after)
-        for before, after in zip(found, found[1:], strict=False)
-        if before.timeline == after.timeline
-    ]
+    between = [_gap(archive, before, after) for before, after in pairwise(found) if before.timeline == after.timeline]
     return tuple(gap for gap in between if since is None or gap.last[:8] != since[:8] or gap.last >= since)
 
 
@@ -81,8 +78,8 @@ def rewritten(archive: WalArchive) -> tuple[str, ...]:
 
 
 def _run(archive: WalArchive, timeline: int, first: int, last: int) -> Run:
-    names = (segment(timeline, number, archive.segment_bytes) for number in (first, last))
-    return Run(timeline, *names, last - first + 1)
+    size = archive.segment_bytes
+    return Run(timeline, segment(timeline, first, size), segment(timeline, last, size), last - first + 1)
 
 
 def _gap(archive: WalArchive, before: Run, after: Run) -> Gap:

@@ -109,7 +109,7 @@ def server_state(dsn: Dsn) -> ServerState:
         connection.cursor(cursor_factory=RealDictCursor) as cursor,
     ):
         cursor.execute(sql_text("physical/server_state.sql"))
-        return ServerState(**cursor.fetchone())
+        return ServerState(**(cursor.fetchone() or {}))
 
 
 def refuse_unfit_server(state: ServerState, where: str, delay_minutes: float) -> None:
@@ -213,9 +213,19 @@ def take_base_backup(
 
 
 def verify_base_backup(
-    server: str, engine: NightlyEngine, backup_id: str, ledger: Ledger, lease: Lease, wait_seconds: float
+    server: str,
+    engine: NightlyEngine,
+    backup_id: str,
+    ledger: Ledger,
+    lease: Lease,
+    wait_seconds: float,
+    *,
+    again: bool = True,
 ) -> BaseVerified:
     """Wait for the WAL that a base backup needs, then read everything back.
+
+    Args:
+        again: also one that was proven before; without it that is believed.
 
     Raises:
         PgOpsError: the WAL does not arrive, or something is damaged; the backup is not proven.
@@ -223,6 +233,8 @@ def verify_base_backup(
     with held_lease(lease):
         started = time.monotonic()
         backup = find(engine, backup_id)
+        if not again and backup_id in engine.shelf.proven():
+            return BaseVerified(server, engine.name, backup_id, 0.0, "read back when it was taken")
         _wait_for_wal(engine, backup, wait_seconds)
         problems = engine.verify(backup)
         if problems:
@@ -349,8 +361,7 @@ def _sweep(engine: NightlyEngine, state: ServerState) -> tuple[str, ...]:
 
 
 def _refuse_foreign(backups: Sequence[BaseBackup], state: ServerState, engine: NightlyEngine) -> None:
-    strangers = {backup.system_identifier for backup in backups} - {state.system_identifier}
-    if strangers and backups[-1].system_identifier != state.system_identifier:
+    if backups and backups[-1].system_identifier != state.system_identifier:
         raise Refused(
             f"The archive holds backups of another server: system identifier {backups[-1].system_identifier}, "
             f"this one is {state.system_identifier}",
@@ -365,7 +376,7 @@ def _wait_for_wal(engine: NightlyEngine, backup: BaseBackup, seconds: float) -> 
     while backup.last_wal not in engine.archive().segments:
         if time.monotonic() > deadline:
             raise PgOpsError(
-                f"WAL segment {backup.last_wal}, which the base backup {backup.backup_id} needs, has not arrived within "
+                f"WAL segment {backup.last_wal}, which {backup.backup_id} needs, has not arrived in "
                 f"{units.duration(seconds)}",
                 where=engine.shelf.bucket.where(engine.shelf.wal),
                 remedy="Look at pg_stat_archiver and the server's log: archive_command fails or hangs",
