@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 APPLICATION = "pgops.recovery_drill"
 _APART_SECONDS = 0.05  # commits have microseconds; a clock that is put right may go back by some
 _POLL_SECONDS = 1.0
+FORCED_SECONDS = 120.0  # a segment that was switched by hand needs only its archiving
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,9 @@ def wait_until_archived(
     facts = archiver(dsn)
     watch(f"{marker.wal} did not arrive within {units.duration(rpo_seconds)}: {_why(facts)}; switching the segment")
     push_out(dsn)
-    if _arrival(dsn, engine, marker.wal, max(60.0, rpo_seconds)) is None:
+    if _arrival(dsn, engine, marker.wal, FORCED_SECONDS) is None:
         raise PgOpsError(
-            f"WAL stopped arriving: {marker.wal} is not in the archive after {units.duration(2 * rpo_seconds)}: "
+            f"WAL stopped arriving: {marker.wal} is not in the archive after {units.duration(rpo_seconds + FORCED_SECONDS)}: "
             f"{_why(archiver(dsn))}",
             where=dsn.where,
             remedy="Look at the server's log: archive_command says there why it fails; until then nothing new is safe",
