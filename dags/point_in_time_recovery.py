@@ -6,7 +6,7 @@ was lost. A target that cannot be reached is refused with the instants that can.
 
 | step | promise |
 |---|---|
-| `plan` | which base backup and which WAL; that every segment is there; disk, extensions, locales; how long it takes |
+| `plan_recovery` | which base backup and which WAL; that every segment is there; disk, extensions, locales; how long it takes |
 | `approve_recovery` | in place: somebody else has seen the plan and the way back and said yes; silence is a no |
 | `restore_copy` | the base backup is fetched; in place the server stops first and its files keep a dated name |
 | `recover` | WAL is replayed exactly up to the target, as the server's own log says, and the copy promoted |
@@ -80,7 +80,7 @@ with DAG(
     },
 ) as dag:
     of = {"database": DATABASE}
-    plan = PlanRecoveryOperator(task_id="plan", **of)
+    plan = PlanRecoveryOperator(task_id="plan_recovery", **of)
     approve = ApproveRecoveryOperator(task_id="approve_recovery", **of)
     # An approval that was not asked for is skipped, and must not skip what follows.
     restore = RestoreCopyOperator(task_id="restore_copy", trigger_rule=TriggerRule.NONE_FAILED, **of)

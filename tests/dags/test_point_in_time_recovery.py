@@ -70,7 +70,7 @@ def test_what_cannot_be_reached_is_refused_before_anything_is_touched(site, sour
     run = site.run(DAG, database="app", **conf)
     assert run.state == "failed"
     assert set(run.states.values()) <= {"failed", "upstream_failed", "skipped"}
-    problem = run.xcom("plan", "problem")
+    problem = run.xcom("plan_recovery", "problem")
     assert says in problem["error"]
     assert run.xcom("report", "report")["state"] == "refused"
     assert list((source.folder / "recoveries").glob("[!.]*")) == []

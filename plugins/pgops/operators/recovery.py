@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 IN_PLACE, SIDE_BY_SIDE = "in_place", "side_by_side"
-STEPS = ("plan", "approve_recovery", "restore_copy", "recover", "check_copy", "hand_over")
+STEPS = ("plan_recovery", "approve_recovery", "restore_copy", "recover", "check_copy", "hand_over")
 
 
 def target_of(params: Mapping[str, Any]) -> tuple[Target, datetime | None]:
@@ -154,7 +154,7 @@ class ApproveRecoveryOperator(SecondPersonOperator):
 
     def question(self, context: Mapping[str, Any], until: str) -> str:
         """What is lost, what is done, and how to undo it."""
-        planned = context["ti"].xcom_pull(task_ids="plan")
+        planned = context["ti"].xcom_pull(task_ids="plan_recovery")
         fleet = load_fleet()
         server = fleet.database(self.database).server
         names = ", ".join(f"`{one.name}`" for one in databases_on(fleet, server))
@@ -181,7 +181,7 @@ class RecoveryStep(PgOpsOperator):
 
         if context["params"]["dry_run"]:
             raise AirflowSkipException("only a plan was asked for")
-        planned = context["ti"].xcom_pull(task_ids="plan")
+        planned = context["ti"].xcom_pull(task_ids="plan_recovery")
         job = job_of(context, fleet, database, from_xcom(RecoveryPlan, planned["plan"]))
         if isinstance(job, Over):
             _refuse_unapproved(context, database)
@@ -309,7 +309,7 @@ class RecoveryReportOperator(PgOpsOperator):
         from pgops.physical.plan import RecoveryPlan
 
         ti, params, settings = context["ti"], context["params"], fleet.checked_settings()
-        planned = ti.xcom_pull(task_ids="plan")
+        planned = ti.xcom_pull(task_ids="plan_recovery")
         done = {step: ti.xcom_pull(task_ids=step) for step in STEPS}
         plan = from_xcom(RecoveryPlan, planned["plan"]) if planned else None
         job = job_of(context, fleet, database, plan) if plan else None
@@ -355,7 +355,7 @@ class RecoveryReportOperator(PgOpsOperator):
 def _state(params: Mapping[str, Any], done: Mapping[str, Any], *, touched: bool) -> str:
     if done["hand_over"]:
         return "recovered"
-    if params["dry_run"] and done["plan"]:
+    if params["dry_run"] and done["plan_recovery"]:
         return "planned"
     return "failed" if touched else "refused"
 
