@@ -7,7 +7,7 @@ also notices a backup that never started: a paused DAG, an import error, no free
 | step | promise |
 |---|---|
 | `backup_watch` | fails for each database whose newest proven backup is too old, or that has none; alerts once a day |
-| `recoverability` | what can be restored of each server, in the ledger; fails when WAL stopped or no base backup serves |
+| `recoverability` | what can be restored of each server; fails when WAL stopped or no base backup serves |
 | `expired_recoveries` | copies of point_in_time_recovery are stopped and removed when their time is over |
 | `expired_exports` | exports of persons' data are removed when their time is over, whatever else failed |
 | `ping` | tells a dead-man's switch that somebody is watching; skipped without the Variable `pgops_dead_man_url` |
@@ -30,8 +30,7 @@ from pgops.operators.recovery_desk import recoverable_servers
 from pgops.operators.recovery_drill import ExpiredRecoveriesOperator, RecoverabilityOperator
 
 fleet = load_fleet()
-# A server is looked at once, by the first of its databases.
-servers = [fleet.on_server(name)[0] for name in recoverable_servers(fleet) if fleet.on_server(name)]
+servers = recoverable_servers(fleet)
 
 with DAG(
     dag_id="backup_watch",
@@ -59,12 +58,12 @@ with DAG(
             ExpiredExportsOperator.partial(task_id="expired_exports", map_index_template="{{ task.database }}").expand(
                 database=[database.name for database in fleet.databases if database.privacy]
             ),
-            RecoverabilityOperator.partial(task_id="recoverability", map_index_template="{{ task.database }}").expand(
-                database=servers
+            RecoverabilityOperator.partial(task_id="recoverability", map_index_template="{{ task.server }}").expand(
+                server=servers
             ),
             ExpiredRecoveriesOperator.partial(
-                task_id="expired_recoveries", map_index_template="{{ task.database }}"
-            ).expand(database=servers),
+                task_id="expired_recoveries", map_index_template="{{ task.server }}"
+            ).expand(server=servers),
             DeadManPingOperator(task_id="ping"),
         ],
     )

@@ -6,7 +6,7 @@ was lost. A target that cannot be reached is refused with the instants that can.
 
 | step | promise |
 |---|---|
-| `plan_recovery` | which base backup and which WAL; that every segment is there; disk, extensions, locales; how long it takes |
+| `plan_recovery` | which base backup and WAL, that every segment is there; disk, extensions, locales; expected time |
 | `approve_recovery` | in place: somebody else has seen the plan and the way back and said yes; silence is a no |
 | `restore_copy` | the base backup is fetched; in place the server stops first and its files keep a dated name |
 | `recover` | WAL is replayed exactly up to the target, as the server's own log says, and the copy promoted |

@@ -41,7 +41,7 @@ from pgops.operators.recovery_drill import (
 )
 
 fleet = load_fleet()
-servers = [name for name in recoverable_servers(fleet) if fleet.on_server(name)]
+servers = recoverable_servers(fleet)
 
 with DAG(
     dag_id="recovery_drill",
@@ -71,7 +71,7 @@ with DAG(
 ) as dag:
     fleet_file = FleetFileOperator(task_id="fleet_file")
     for server in servers:
-        of = {"database": fleet.on_server(server)[0]}  # a drill is of a server; it is found by one of its databases
+        of = {"server": server}
         with TaskGroup(group_id=server):
             mark = MarkOperator(task_id="mark", **of)
             wait = WaitUntilArchivedOperator(task_id="wait_until_archived", **of)

@@ -102,7 +102,7 @@ class PlanRecoveryOperator(PgOpsOperator):
             found.source,
             timeline=params.get("timeline") or None,
             since=since,
-            needs=found.needs(),
+            needs=found.needs([database]),
             rates=rates(found.ledger(), found.server.name),
         )
         job = job_of(context, fleet, database, plan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -56,15 +56,13 @@ class Desk:
 
     def place(self) -> Place:
         """Where copies are recovered."""
-        from pgops.physical.cluster import find_bindir
         from pgops.physical.state import Place
 
         policy = self.policy
-        programs = PurePosixPath(policy.programs) if policy.programs else None
         return Place(
             host=self.host,
-            base=PurePosixPath(policy.directory),
-            bindir=find_bindir(self.host, self.major(), programs),
+            base=PurePosixPath(policy.place),
+            bindir=self.bindir(self.host, policy.host),
             ports=policy.ports,
             superuser=policy.superuser,
             settings=policy.settings,
@@ -72,13 +70,22 @@ class Desk:
             networks=policy.networks,
         )
 
+    def bindir(self, host: Host, where: str) -> PurePosixPath:
+        """PostgreSQL's programs on a host; on this machine also those that the client programs are taken from."""
+        from pgops.physical.cluster import find_bindir
+        from pgops.postgres.programs import folders
+
+        if self.policy.programs:
+            return find_bindir(host, self.major(), PurePosixPath(self.policy.programs))
+        also = [PurePosixPath(folder) for folder in folders()] if where == "local" else []
+        return find_bindir(host, self.major(), also=also)
+
     def site(self) -> Site:
         """The server itself, to be recovered over.
 
         Raises:
             Refused: the fleet file does not allow it, or its host cannot be reached.
         """
-        from pgops.physical.cluster import find_bindir
         from pgops.physical.in_place import Site
 
         if self.policy.in_place is None:
@@ -88,11 +95,11 @@ class Desk:
                 remedy="Recover it side by side; or add in_place: with approvers",
             )
         host, data = resources.physical_host(self.server), resources.physical_directory(self.settings, self.server)
-        programs = PurePosixPath(self.policy.programs) if self.policy.programs else None
+        where = resources.physical_policy(self.server).host or ""
         return Site(
             host=host,
             data=data,
-            bindir=find_bindir(host, self.major(), programs),
+            bindir=self.bindir(host, where),
             dsn=self.source,
             superuser=self.policy.superuser,
             stop=self.policy.in_place.stop,
@@ -106,12 +113,13 @@ class Desk:
         folder = place.base / f".wal-{hashlib.sha256(str(datetime.now(UTC)).encode()).hexdigest()[:8]}"
         return WalReader(place.host, place.bindir, self.engine.restore_command(place.host), folder)
 
-    def needs(self) -> Needs | None:
-        """What a host must have; as the ledger remembers it where the server does not answer."""
-        from pgops.physical.needs import ask_needs, needs_from_json
+    def needs(self, databases: Sequence[Database] = ()) -> Needs | None:
+        """What a host must have, for these databases too; where the server is silent, as the ledger has it."""
+        from pgops.physical.needs import ask_needs, needs_from_json, together
 
+        sources = [self.source, *(resources.dsn(database.connection) for database in databases)]
         try:
-            return ask_needs(self.source)
+            return together([ask_needs(source) for source in sources])
         except PgOpsError:
             known = self.ledger().rows("restorable", server=self.server.name)
             return needs_from_json(known[0]["needs"]) if known and known[0]["needs"] else None

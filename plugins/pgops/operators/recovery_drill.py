@@ -12,9 +12,9 @@ from airflow.sdk import TriggerRule
 from airflow.sdk.exceptions import AirflowSkipException
 
 from pgops.errors import PgOpsError
-from pgops.fleet import Database, Fleet
+from pgops.fleet import Fleet, Server
 from pgops.operators.alerting import record_run, tell_slack
-from pgops.operators.base import PgOpsOperator
+from pgops.operators.base import ServerOperator
 from pgops.operators.recovery import first_problem
 from pgops.operators.recovery_desk import Desk, recovery_id, server_desk
 from pgops.operators.recovery_jobs import Beside
@@ -30,17 +30,17 @@ STEPS = ("mark", "wait_until_archived", "plan_drill", "restore_drill_copy", "rec
 _LEFT_FOR = timedelta(hours=6)  # a drill's copy that nothing else removes
 
 
-class DrillStep(PgOpsOperator):
-    """A step of one server's drill; the server is that of `database`. Skipped for servers that were not asked for."""
+class DrillStep(ServerOperator):
+    """A step of one server's drill. Skipped for servers that were not asked for."""
 
-    def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> Any:
+    def work(self, context: Mapping[str, Any], fleet: Fleet, server: Server) -> Any:
         """Do it at the server's desk."""
         wanted = context["params"].get("servers") or []
-        if wanted and database.server not in wanted:
-            raise AirflowSkipException(f"{database.server} was not asked for")
-        return self.at(context, server_desk(fleet, database.server), database)
+        if wanted and server.name not in wanted:
+            raise AirflowSkipException(f"{server.name} was not asked for")
+        return self.at(context, server_desk(fleet, server.name))
 
-    def at(self, context: Mapping[str, Any], desk: Desk, database: Database) -> Any:
+    def at(self, context: Mapping[str, Any], desk: Desk) -> Any:
         """Do it and return what XCom keeps."""
         raise NotImplementedError
 
@@ -59,19 +59,19 @@ class DrillStep(PgOpsOperator):
 
         return from_xcom(Marker, self.pulled(context, "wait_until_archived") or self.pulled(context, "mark"))
 
-    def job(self, context: Mapping[str, Any], desk: Desk, database: Database) -> Beside:
+    def job(self, context: Mapping[str, Any], desk: Desk) -> Beside:
         """The drill's recovery."""
         from pgops.physical.plan import RecoveryPlan
 
         plan: RecoveryPlan = from_xcom(RecoveryPlan, self.pulled(context, "plan_drill"))
-        given = desk, database, recovery_id(f"drill-{desk.server.name}", context), plan
+        given = desk, None, recovery_id(f"drill-{desk.server.name}", context), plan
         return Beside(*given, started_at=context["dag_run"].run_after or datetime.now(UTC), keep=_LEFT_FOR)
 
 
 class MarkOperator(DrillStep):
     """Commits a row before an instant and one after it."""
 
-    def at(self, context: Mapping[str, Any], desk: Desk, database: Database) -> dict[str, Any]:
+    def at(self, context: Mapping[str, Any], desk: Desk) -> dict[str, Any]:
         """Return the Marker."""
         from pgops.physical.drill import leave_marker
 
@@ -81,7 +81,7 @@ class MarkOperator(DrillStep):
 class WaitUntilArchivedOperator(DrillStep):
     """Waits until the marker's WAL is in the archive, as it gets there by itself: that is the RPO."""
 
-    def at(self, context: Mapping[str, Any], desk: Desk, database: Database) -> dict[str, Any]:
+    def at(self, context: Mapping[str, Any], desk: Desk) -> dict[str, Any]:
         """Return the Marker with the time."""
         from pgops.physical.drill import wait_until_archived
 
@@ -92,7 +92,7 @@ class WaitUntilArchivedOperator(DrillStep):
 class PlanDrillOperator(DrillStep):
     """Plans the recovery to the instant between both rows; refuses when no base backup is usable."""
 
-    def at(self, context: Mapping[str, Any], desk: Desk, database: Database) -> dict[str, Any]:
+    def at(self, context: Mapping[str, Any], desk: Desk) -> dict[str, Any]:
         """Return the RecoveryPlan."""
         from pgops.physical.plan import parse_target, plan
         from pgops.physical.recoverability import rates, record, survey
@@ -119,11 +119,11 @@ class PlanDrillOperator(DrillStep):
 class _DrillWork(DrillStep):
     """A step on the copy, under its lease."""
 
-    def at(self, context: Mapping[str, Any], desk: Desk, database: Database) -> Any:
+    def at(self, context: Mapping[str, Any], desk: Desk) -> Any:
         """Hold the lease while it works."""
         from pgops.ledger import held_lease
 
-        job = self.job(context, desk, database)
+        job = self.job(context, desk)
         with held_lease(job.lease(context), release_on_failure=False):
             return self.step(context, job)
 
@@ -186,7 +186,7 @@ class RecoveryDrillReportOperator(DrillStep):
         kwargs.setdefault("trigger_rule", TriggerRule.ALL_DONE)
         super().__init__(**kwargs)
 
-    def at(self, context: Mapping[str, Any], desk: Desk, database: Database) -> dict[str, Any]:
+    def at(self, context: Mapping[str, Any], desk: Desk) -> dict[str, Any]:
         """Return what the drill came to."""
         from pgops.physical.drill import Marker
         from pgops.physical.plan import RecoveryPlan
@@ -211,10 +211,10 @@ class RecoveryDrillReportOperator(DrillStep):
             "checks": left["find_marker"] or [],
             **measured,
         }
-        _keep(context, desk, database, result, plan)
+        _keep(context, desk, marker, result, plan)
         _tell(context, desk, result)
         state = "success" if result["passed"] else "failed"
-        record_run(desk.settings, context, database.name, state, result)
+        record_run(desk.settings, context, desk.server.name, state, result)
         if failures:
             context["ti"].xcom_push(key="report", value=result)
             raise PgOpsError(
@@ -234,14 +234,18 @@ def _missed(marker: Marker | None, rto: float | None, desk: Desk) -> list[str]:
 
 
 def _keep(
-    context: Mapping[str, Any], desk: Desk, database: Database, result: Mapping[str, Any], plan: RecoveryPlan | None
+    context: Mapping[str, Any],
+    desk: Desk,
+    marker: Marker | None,
+    result: Mapping[str, Any],
+    plan: RecoveryPlan | None,
 ) -> None:
     try:
         desk.ledger().rows(
             "record_recovery",
             id=recovery_id(f"drill-{desk.server.name}", context),
             server=desk.server.name,
-            database=database.name,
+            database=marker.dbname if marker else "",
             kind="drill",
             target=result["target"] or "",
             passed=result["passed"],
@@ -285,7 +289,7 @@ def _tell(context: Mapping[str, Any], desk: Desk, result: Mapping[str, Any]) -> 
 class CleanUpDrillOperator(DrillStep):
     """Removes the copy and the marker, whatever happened before."""
 
-    def at(self, context: Mapping[str, Any], desk: Desk, database: Database) -> None:
+    def at(self, context: Mapping[str, Any], desk: Desk) -> None:
         """Return nothing."""
         from pgops.physical import state
         from pgops.physical.drill import forget_marker
@@ -302,7 +306,7 @@ class CleanUpDrillOperator(DrillStep):
 class RecoverabilityOperator(DrillStep):
     """Says which instants of a server can be restored now; fails when that is not what its policy asks for."""
 
-    def at(self, context: Mapping[str, Any], desk: Desk, database: Database) -> dict[str, Any]:
+    def at(self, context: Mapping[str, Any], desk: Desk) -> dict[str, Any]:
         """Return the intervals, in words."""
         from pgops.physical.drill import unarchived_since
         from pgops.physical.recoverability import problems, record, survey
@@ -324,7 +328,7 @@ class RecoverabilityOperator(DrillStep):
 class ExpiredRecoveriesOperator(DrillStep):
     """Stops and removes copies whose time is over."""
 
-    def at(self, context: Mapping[str, Any], desk: Desk, database: Database) -> list[str]:
+    def at(self, context: Mapping[str, Any], desk: Desk) -> list[str]:
         """Return their ids."""
         from pgops.physical import state
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pgops.ledger import Lease
     from pgops.physical.cluster import Cluster
     from pgops.physical.plan import RecoveryPlan
-    from pgops.physical.state import Reached
+    from pgops.physical.state import Reached, Recovery
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +41,14 @@ class Job(ABC):
 
     Args:
         desk: of its server.
-        database: which was asked for.
+        database: which was asked for; None in a drill, to which nobody is let in.
         recovery_id: its name.
         plan: what is recovered.
     """
 
     mode: str
 
-    def __init__(self, desk: Desk, database: Database, recovery_id: str, plan: RecoveryPlan) -> None:
+    def __init__(self, desk: Desk, database: Database | None, recovery_id: str, plan: RecoveryPlan) -> None:
         self.desk, self.database, self.id, self.plan = desk, database, recovery_id, plan
 
     @property
@@ -140,8 +140,7 @@ class Beside(Job):
         found = state.read(self.place, self.id)
         if found is None:
             return None
-        is_open = found.phase == "open"
-        dbname = resources.dsn(self.database.connection).dbname
+        is_open = self.database is not None and found.phase == "open"
         return Progressed(
             phase=found.phase,
             fetch_seconds=found.fetch_seconds,
@@ -149,10 +148,18 @@ class Beside(Job):
             reached=found.reached,
             address=recover.address(self.place, found) if is_open else "",
             until=found.until,
-            commands=recover.looks(self.place, found, self._roles()[0], dbname) if is_open else (),
+            commands=self._looks(found) if is_open else (),
         )
 
+    def _looks(self, recovery: Recovery) -> tuple[str, ...]:
+        from pgops.physical import recover
+
+        assert self.database is not None
+        dbname = resources.dsn(self.database.connection).dbname
+        return recover.looks(self.place, recovery, self._roles()[0], dbname)
+
     def _roles(self) -> tuple[str, ...]:
+        assert self.database is not None
         return self.desk.policy.roles or (resources.dsn(self.database.connection).user,)
 
     def _state(self) -> Any:

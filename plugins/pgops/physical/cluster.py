@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -159,19 +159,22 @@ class Cluster:
         return str(self.bindir / name)
 
 
-def find_bindir(host: Host, major: int, configured: PurePosixPath | None = None) -> PurePosixPath:
+def find_bindir(
+    host: Host, major: int, configured: PurePosixPath | None = None, also: Sequence[PurePosixPath] = ()
+) -> PurePosixPath:
     """PostgreSQL's server programs of a major version on a host.
 
     Args:
         host: where the server shall run.
         major: files of another one cannot be started.
         configured: where they are; else the usual places are tried.
+        also: further places to try.
 
     Raises:
         Refused: there are none.
     """
     usual = (f"/usr/lib/postgresql/{major}/bin", f"/usr/pgsql-{major}/bin", "/usr/local/pgsql/bin", "/usr/bin")
-    tried = [configured] if configured is not None else [PurePosixPath(one) for one in usual]
+    tried = [configured] if configured is not None else [*map(PurePosixPath, usual), *also]
     for folder in tried:
         done = host.run(["sh", "-c", f"{shlex.quote(str(folder / 'postgres'))} --version"], check=False)
         if done.code == 0 and re.search(rf"\(PostgreSQL\) {major}\b", done.stdout):

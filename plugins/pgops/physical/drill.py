@@ -94,9 +94,9 @@ def wait_until_archived(
     watch(f"{marker.wal} did not arrive within {units.duration(rpo_seconds)}: {_why(facts)}; switching the segment")
     push_out(dsn)
     if _arrival(dsn, engine, marker.wal, FORCED_SECONDS) is None:
+        waited = units.duration(rpo_seconds + FORCED_SECONDS)
         raise PgOpsError(
-            f"WAL stopped arriving: {marker.wal} is not in the archive after {units.duration(rpo_seconds + FORCED_SECONDS)}: "
-            f"{_why(archiver(dsn))}",
+            f"WAL stopped arriving: {marker.wal} is not in the archive after {waited}: {_why(archiver(dsn))}",
             where=dsn.where,
             remedy="Look at the server's log: archive_command says there why it fails; until then nothing new is safe",
         )

@@ -50,6 +50,17 @@ def ask_needs(dsn: Dsn) -> Needs:
     return needs_from_json(row[0])
 
 
+def together(needs: Sequence[Needs]) -> Needs:
+    """Of one server, as several of its databases told."""
+    return Needs(
+        server_version=needs[0].server_version,
+        extensions=tuple(sorted({name for one in needs for name in one.extensions})),
+        libraries=tuple(dict.fromkeys(name for one in needs for name in one.libraries)),
+        locales=tuple(sorted({name for one in needs for name in one.locales})),
+        tablespaces=tuple(dict.fromkeys(name for one in needs for name in one.tablespaces)),
+    )
+
+
 def needs_from_json(value: object) -> Needs:
     """From what needs.sql returns, or the ledger kept."""
     facts = json.loads(value) if isinstance(value, str) else value

@@ -65,7 +65,7 @@ def test_a_target_after_the_last_commit_is_refused_and_were_it_tried_the_servers
 
 
 def test_a_target_before_the_base_backups_end_is_refused_and_were_it_tried_it_is_no_success(scene):
-    source, _, content = scene
+    source, _, _ = scene
     newest = backed_up(source)
     source.commit_later()
     source.archived()
@@ -106,7 +106,7 @@ def test_settings_that_were_not_read_lead_to_the_end_of_the_wal_which_is_noticed
 
 
 def test_targets_that_the_sources_own_files_hold_do_not_count(scene):
-    source, target, content = scene
+    source, _, _ = scene
     source.server.execute("alter system set recovery_target_name = 'of another day'")
     try:
         backed_up(source)
@@ -394,9 +394,8 @@ def test_a_disk_that_fills_up_during_the_recovery_is_said_and_the_next_try_goes_
 def test_two_recoveries_into_one_place_cannot_be(scene, ledger):
     source, target, _ = scene
     first, second = (Lease(ledger, f"recovery/{source.place.where('one')}", owner) for owner in ("run-1", "run-2"))
-    with held_lease(first):
-        with pytest.raises(Refused, match="run-1 has it"), held_lease(second):
-            pass
+    with held_lease(first), pytest.raises(Refused, match="run-1 has it"), held_lease(second):
+        pass
     first.release()
     source.prepared(target)
     with pytest.raises(Refused, match="Another recovery is there"):
