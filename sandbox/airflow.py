@@ -178,6 +178,7 @@ class Airflow:
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "PATH": os.pathsep.join([str(barman.programs(account())), os.environ.get("PATH", os.defpath)]),
+            "PGOPS_LOCAL_RECOVERIES": str(account().folder(self.state.folder / "recoveries")),
             "PGOPS_LOCAL_RUN_AS": shlex.join(account().command_prefix),  # who owns the servers' files
             "PGOPS_RUN_COMMAND": "./dev run",  # how alerts here say what to run next
             "PGOPS_FLEET": os.environ.get("PGOPS_FLEET", str(PROJECT / "include" / "fleet.yaml")),

@@ -13,13 +13,13 @@ from pgops.errors import PgOpsError, Refused
 from pgops.physical.store import Store
 from sandbox import barman, sample, settings
 from sandbox.objectstore import S3Server
-from sandbox.postgres import Binaries, PostgresServer, Standby, pick
+from sandbox.postgres import Binaries, PostgresServer, Standby, pick, stop_servers_in
 from sandbox.state import PROJECT, State, is_free
 
 ROLES = PROJECT / "include" / "sql" / "roles"
 # Which file of include/sql/roles is run where: (server, database).
 ROLE_FILES = {
-    ("primary", "postgres"): ("physical.sql",),
+    ("primary", "postgres"): ("physical.sql", "recovery.sql"),
     ("primary", "app"): ("backup.sql", "monitor.sql", "monitor_more.sql", "migrate.sql"),
     ("primary", "billing"): ("backup.sql",),
     ("primary", "crm"): ("backup.sql",),
@@ -81,7 +81,9 @@ class Servers:
         return filled
 
     def down(self) -> None:
-        """Stop everything."""
+        """Stop everything, copies that were recovered too."""
+        copies = self.state.folder / "recoveries"
+        stop_servers_in(copies.resolve())
         with ThreadPoolExecutor() as pool:
             jobs = [pool.submit(server.stop) for server in self._all()]
             for job in jobs:

@@ -20,6 +20,8 @@ SECTIONS = {
     "drill-missed-its-rto": "Drill missed its RTO",
     "drill-amcheck-found-corruption": "Drill: amcheck found corruption",
     "drill-canary-query-failed": "Drill: canary query failed",
+    "recovery-not-finished": "Recovery not finished",
+    "recovery-not-proven": "Recovery not proven",
     "migration-refused": "Migration refused",
     "validation-did-not-run": "Validation did not run",
     "deployment-refused": "Deployment refused",
@@ -56,6 +58,16 @@ _BY_STEP = {
     **dict.fromkeys(("add_column", "backfill", "prove", "index", "analyze", "undo"), "column-not-finished"),
     **dict.fromkeys(("plan_partitions", "create", "retire", "tidy", "check", "ledger"), "partitions-not-ready"),
     "restore_partitions": "partition-not-restored",
+    **dict.fromkeys(
+        ("plan_recovery", "approve_recovery", "restore_copy", "recover", "check_copy", "hand_over"),
+        "recovery-not-finished",
+    ),
+    "expired_recoveries": "recovery-not-finished",
+    **dict.fromkeys(
+        ("mark", "wait_until_archived", "plan_drill", "restore_drill_copy", "recover_drill_copy", "find_marker"),
+        "recovery-not-proven",
+    ),
+    **dict.fromkeys(("clean_up", "recoverability"), "recovery-not-proven"),
     "check_health": "health-check-did-not-run",
     **dict.fromkeys(
         ("find", "export", "approve_erasure", "tombstone", "erase", "prove_erasure"), "subject-request-not-finished"

@@ -20,7 +20,7 @@ from pgops.fleet.physical import PhysicalPolicy
 from pgops.fleet.privacy import PrivacyPolicy
 from pgops.fleet.problems import FleetProblem
 
-SCHEDULED = ("nightly_backup", "backup_watch", "partition_maintenance", "daily_health_check")
+SCHEDULED = ("nightly_backup", "backup_watch", "partition_maintenance", "daily_health_check", "recovery_drill")
 
 
 class Retention(Policy):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from pathlib import PurePosixPath
 
 from pydantic import Field, field_validator, model_validator
@@ -37,7 +38,8 @@ class RecoveryPolicy(Policy):
     connection: of a role that may leave the drill's marker and switch segments (include/sql/roles/recovery.sql), in a
         database of the live server; a superuser where it is recovered in place.
     host: "local", or an Airflow connection of type ssh.
-    directory: on that host, of nothing else; each recovery gets a folder in it.
+    directory: on that host, of nothing else; each recovery gets a folder in it. When empty:
+        $PGOPS_LOCAL_RECOVERIES on this machine, else /var/lib/postgresql/recoveries.
     ports: the first and the last that copies may use.
     programs: the folder of PostgreSQL's programs there; the usual places are tried when empty.
     run_as: what goes before a command there, so that it runs as the owner of the files: [sudo, -n, -u, postgres].
@@ -53,7 +55,7 @@ class RecoveryPolicy(Policy):
 
     connection: ConnectionId
     host: str = "local"
-    directory: str
+    directory: str | None = None
     ports: tuple[int, int] = (5500, 5599)
     programs: str | None = None
     run_as: tuple[str, ...] = ()
@@ -68,6 +70,12 @@ class RecoveryPolicy(Policy):
     rto_minutes: float = Field(60, gt=0, le=7 * 24 * 60)
     amcheck: bool = True
     in_place: InPlacePolicy | None = None
+
+    @property
+    def place(self) -> str:
+        """The directory, named or not."""
+        here = os.environ.get("PGOPS_LOCAL_RECOVERIES") if self.host == "local" else None
+        return self.directory or here or "/var/lib/postgresql/recoveries"
 
     @field_validator("directory", "programs")
     @classmethod

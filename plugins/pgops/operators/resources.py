@@ -353,7 +353,7 @@ def physical_source(server: Server) -> Source:
         host=None if policy.host is None else host(policy.host, policy.run_as),
         data_directory=_path(policy.data_directory),
         programs=_path(policy.programs),
-        secrets=Secrets(_path(policy.recovery.directory if policy.recovery else None), _path(policy.envdir)),
+        secrets=Secrets(_path(policy.recovery.place if policy.recovery else None), _path(policy.envdir)),
         full_every_days=policy.full_every_days,
         max_deltas=policy.max_deltas,
     )
