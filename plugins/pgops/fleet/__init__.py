@@ -18,6 +18,7 @@ from pgops.fleet.models import (
 from pgops.fleet.partitions import PartitionPolicies, PartitionPolicy
 from pgops.fleet.privacy import PrivacyPolicy, SubjectTable
 from pgops.fleet.problems import FleetProblem
+from pgops.fleet.queries import QueryPolicy
 
 __all__ = [
     "BackfillPolicy",
@@ -37,6 +38,7 @@ __all__ = [
     "PartitionPolicies",
     "PartitionPolicy",
     "PrivacyPolicy",
+    "QueryPolicy",
     "Retention",
     "Server",
     "Settings",

@@ -18,8 +18,12 @@ from pgops.fleet.migrations import MigrationPolicy
 from pgops.fleet.partitions import PartitionPolicies
 from pgops.fleet.privacy import PrivacyPolicy
 from pgops.fleet.problems import FleetProblem
+from pgops.fleet.queries import QueryPolicy
 
-SCHEDULED = ("nightly_backup", "backup_watch", "partition_maintenance", "daily_health_check")
+SCHEDULED = (
+    *("nightly_backup", "backup_watch", "partition_maintenance", "daily_health_check"),
+    *("query_snapshot", "query_review"),
+)
 
 
 class Retention(Policy):
@@ -112,6 +116,7 @@ class Database(Policy):
     partitions: PartitionPolicies | None = None
     privacy: PrivacyPolicy | None = None
     health: HealthPolicy | None = None
+    queries: QueryPolicy | None = None
 
     @model_validator(mode="after")
     def _standby(self) -> Database:
