@@ -28,10 +28,11 @@ class Stage:
     ledger: Ledger
     dsn: Dsn
     name: str
+    role: str = "pgops_monitor"
 
     @property
     def monitor(self) -> Dsn:
-        return Dsn("127.0.0.1", self.server.port, self.dsn.dbname, "pgops_monitor", PASSWORD)
+        return Dsn("127.0.0.1", self.server.port, self.dsn.dbname, self.role, PASSWORD)
 
     def execute(self, *statements: str) -> None:
         """Each in turn, as superuser, in one session."""
@@ -52,6 +53,11 @@ class Stage:
         with self.ledger.session() as connection, connection.cursor() as cursor:
             cursor.execute(statement, {"database": self.name})
             return cursor.fetchall()
+
+    def kept_write(self, statement: str) -> None:
+        """Change the ledger."""
+        with self.ledger.session() as connection, connection.cursor() as cursor:
+            cursor.execute(statement, {"database": self.name})
 
     def deltas(self, like: str) -> list[tuple[int, int]]:
         """Calls and rows of each delta of the statements whose text fits, in the order of time."""

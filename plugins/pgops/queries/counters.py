@@ -104,7 +104,7 @@ def difference(
     gone = tuple(one.id for key, one in known.items() if one.present and key not in counters)
     if (before.identity, before.major) != (now.identity, now.major):
         return _of_another_server(before, now, counters, gone)
-    anew, notes = _all_anew(before, known, now, counters)
+    anew, notes = _all_anew(before, now)
     added = {}
     for key, counter in counters.items():
         counts = _added(known.get(key), counter, anew=anew)
@@ -133,20 +133,14 @@ def _of_another_server(
     return Difference(added, gone, counted=whole or bool(added), notes=(note,))
 
 
-def _all_anew(
-    before: Origin, known: Mapping[Key, Known], now: Origin, counters: Mapping[Key, Counter]
-) -> tuple[bool, list[str]]:
-    """Whether all counters have begun again since the look before."""
-    if before.stats_reset != now.stats_reset:
-        at = _clock(now.stats_reset) if now.stats_reset else "an unknown time"
-        return True, [f"pg_stat_statements was reset at {at}: what ran since {_clock(before.at)} until then is lost"]
-    if before.started_at != now.started_at and any(
-        one.present and key in counters and _backwards(one.counter.counts, counters[key].counts)
-        for key, one in known.items()
-    ):
-        note = f"the server restarted without its counters: what ran since {_clock(before.at)} until then is lost"
-        return True, [note]
-    return False, []
+def _all_anew(before: Origin, now: Origin) -> tuple[bool, list[str]]:
+    """Whether all counters have begun again since the look before: a server that starts without them says so, too."""
+    if before.stats_reset == now.stats_reset:
+        return False, []
+    restarted = before.started_at != now.started_at
+    what = "the server restarted without its counters" if restarted else "pg_stat_statements was reset"
+    at = f" at {_clock(now.stats_reset)}" if now.stats_reset else ""
+    return True, [f"{what}{at}: what ran between {_clock(before.at)} and then is lost"]
 
 
 def _added(known: Known | None, now: Counter, *, anew: bool) -> Counts:
