@@ -240,9 +240,14 @@ def _gain(bench: Bench, wish: _Wish, before: float, name: str) -> Gain | None:
 def _choose(gains: Mapping[Index, Sequence[Gain]], sizes: Mapping[Index, int]) -> dict[Index, list[Gain]]:
     """One index for each query: that which saves most over all queries first; of equals the smallest."""
     chosen: dict[Index, list[Gain]] = {}
+    most = max((sum(one.saved for one in some) for some in gains.values()), default=0.0) or 1.0
+
+    def worth(index: Index) -> tuple[float, int]:
+        return round(sum(one.saved for one in left[index]) / most, 2), -sizes[index]
+
     left = {index: list(some) for index, some in gains.items()}
     while left:
-        best = max(left, key=lambda index: (round(sum(one.saved for one in left[index]), 3), -sizes[index]))
+        best = max(left, key=worth)
         if not left[best]:
             break
         chosen[best] = left.pop(best)
