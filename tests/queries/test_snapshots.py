@@ -169,7 +169,7 @@ def test_whoever_dies_before_the_end_is_as_if_they_had_not_been_there(counted, m
 def test_days_add_up_what_snapshots_counted(counted):
     counted.execute(READ)
     counted.snapshot()
-    sums = "sum(calls), sum(rows), round(sum(exec_ms)::numeric, 6), sum(hit)"
+    sums = "sum(calls), sum(rows), round(sum(exec_ms)::numeric, 3), sum(hit)"
     of = "JOIN pgops.query_statements s ON s.id = d.statement WHERE s.database = %(database)s"
     deltas, days = (counted.kept(f"SELECT {sums} FROM pgops.{name} d {of}") for name in ("query_deltas", "query_days"))
     assert deltas == days

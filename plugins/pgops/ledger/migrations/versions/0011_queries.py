@@ -85,18 +85,18 @@ def upgrade() -> None:
         CREATE TABLE pgops.query_deltas (
             at            timestamptz NOT NULL,
             statement     int NOT NULL,
-            plan_ms       real NOT NULL,
+            exec_ms       real NOT NULL,
             calls         bigint NOT NULL,
-            exec_ms       double precision NOT NULL,
-            rows          bigint NOT NULL,
-            hit           bigint NOT NULL,
-            read          bigint NOT NULL,
-            temp          bigint NOT NULL,
-            wal           bigint NOT NULL,
-            read_ms       real NOT NULL,
+            rows          bigint,
+            hit           bigint,
+            read          bigint,
+            temp          bigint,
+            wal           bigint,
+            plan_ms       real,
+            read_ms       real,
             PRIMARY KEY (at, statement)
         ) PARTITION BY RANGE (at);
-        COMMENT ON TABLE pgops.query_deltas IS 'Only statements that moved; hit, read and temp are blocks, wal bytes.';
+        COMMENT ON TABLE pgops.query_deltas IS 'Only statements that moved; hit, read and temp are blocks, wal bytes; null is 0.';
 
         CREATE TABLE pgops.query_days (
             day           date NOT NULL,
