@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import psycopg2
 import pytest
 
-from tests.dags.conftest import DATABASES, Site
+from sandbox.servers import ROLES
+from tests import servers
+from tests.dags.conftest import DATABASES, ROOT, Site
 from tests.inbox import shown
 from tests.queries.test_review import BACKDATE
 
@@ -63,6 +66,35 @@ def test_a_regression_is_told_first_and_its_index_is_a_migration_that_validation
     assert result["migrations"]["app"][0].endswith("V003__index_parcels_owner.sql")
     assert b"parcels" in files[result["reports"]["app"]]
     assert parcels.ledger("select count(*) from pgops.query_reviews where facts ->> 'database' = 'app'") == [(2,)]
+
+
+def test_a_candidate_is_proven_on_a_copy_and_passes_its_rehearsal_as_a_migration(parcels, tmp_path):
+    """Where HypoPG is not installed: the golden template of migration_validation, cloned and dropped again."""
+    ask(parcels, "drop index parcels_owner")
+    folder = tmp_path / "include"
+    shutil.copytree(ROOT / "include", folder)
+    parcels.monkeypatch.setenv("PGOPS_INCLUDE", str(folder))
+    with servers.running_postgres(servers.MAJORS[0]) as copies:
+        copies.execute((ROLES / "drill.sql").read_text(), "template1")
+        copies.execute(f"alter role pgops_drill password '{parcels.stand.connections['pg_drill'].password}'")
+        parcels.connect("pg_drill", port=copies.port, host="127.0.0.1")
+        parcels.fleet(lambda fleet: fleet["databases"][0]["queries"].update(prove_on_copy=True))
+        parcels.back_up("app")
+        assert parcels.run("migration_validation", database="app", version="001").state == "success"
+        parcels.run("query_snapshot")
+        ask(parcels, QUERY, 30)
+        run = parcels.run("query_review")
+        assert run.state == "success", run.states
+        result = run.xcom("report")
+        advised = [one for one in result["advice"] if one["object"] == "public.parcels (owner)"]
+        assert [one["proof"] for one in advised] == ["built on a copy"], result
+        assert copies.execute("select count(*) from pg_database where datname like 'pgops_advice%'") == [(0,)]
+        files = parcels.objects()
+        for key in result["migrations"]["app"]:
+            if "parcels" in key:
+                (folder / "migrations" / "app" / key.rsplit("/", 1)[-1]).write_bytes(files[key])
+        run = parcels.run("migration_validation", database="app", version="003")
+        assert run.state == "success", run.states
 
 
 def test_a_server_that_counts_nothing_fails_the_snapshot_once_and_the_review_says_so(site):

@@ -19,6 +19,7 @@ from pgops.operators import approval, resources
 from pgops.operators.alerting import record_run, tell_slack
 from pgops.operators.base import FailedForGood, PgOpsOperator
 from pgops.operators.results import from_xcom, pulled, to_xcom
+from pgops.operators.validation import production_settings
 
 if TYPE_CHECKING:
     from pgops.postgres import Dsn
@@ -92,7 +93,7 @@ def _copy(database: Database) -> Iterator[Dsn]:
     from pgops.migration.copy import drop_clone, make_clone
 
     server = resources.dsn(resources.migration_policy(database).connection)
-    made = make_clone(server, database.name, use=_COPY_USE)
+    made = make_clone(server, database.name, production_settings(database), _COPY_USE)
     try:
         yield server.on(made.dbname)
     finally:

@@ -10,6 +10,7 @@ from typing import Literal
 from pgops import units
 from pgops.ledger import Ledger
 from pgops.queries.usage import (
+    LEAST_COVERED,
     NOTHING,
     WEEKS,
     Past,
@@ -184,8 +185,10 @@ def _doubts(today: Window, usual: Past, since: datetime | None) -> Iterable[str]
     if since is None:
         yield "nothing has been counted yet: query_snapshot has not run"
         return
-    if today.covered < 0.9:
-        yield f"snapshots counted {today.covered * 24:.1f} of the 24 hours; amounts are scaled to a day"
+    if today.covered < LEAST_COVERED:
+        yield f"snapshots counted {today.covered * 24:.1f} of the 24 hours; amounts are only of these"
+    elif today.covered < 0.9:
+        yield f"snapshots counted {today.covered * 24:.1f} of the 24 hours; amounts are brought to a whole day"
     if not usual.windows:
         yield "there is nothing to compare with yet: regressions show from tomorrow on"
     elif not usual.same_weekday:

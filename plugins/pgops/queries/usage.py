@@ -98,24 +98,22 @@ def windows(
 ) -> list[Window]:
     """A window that ends at `until`, and earlier ones a step apart, the newest first.
 
-    A delta that reaches beyond a window counts with the share that lies in it. What was counted in a part of a day is
-    brought to a whole one; for the newest window at most doubled, for ten minutes say nothing about a day.
+    A delta that reaches beyond a window counts with the share that lies in it. What was counted in a part of the time
+    is brought to all of it; of the newest window only if that was half of it: ten minutes say nothing about a day.
     """
     parameters = {"database": database, "until": until, "width": width, "step": step, "earlier": earlier}
     with ledger.transaction() as rows:
         seen = rows("query_windows", **parameters)
         used = rows("query_usage", **parameters)
-    scale = {row["n"]: DAY.total_seconds() / row["covered"] for row in seen if row["covered"]}
-    if 0 in scale:
-        scale[0] = min(scale[0], DAY / width / LEAST_COVERED)
     found: list[Window] = []
     for row in sorted(seen, key=lambda row: row["n"]):
+        covered = min(1.0, row["covered"] / width.total_seconds())
+        whole = 1 / covered if covered >= LEAST_COVERED or (row["n"] > 0 and covered) else 1.0
         usage = {
-            QueryKey(one["username"], one["fingerprint"], one["toplevel"]): _scaled(one, scale[row["n"]])
+            QueryKey(one["username"], one["fingerprint"], one["toplevel"]): _scaled(one, whole * (DAY / width))
             for one in used
             if one["n"] == row["n"]
         }
-        covered = min(1.0, row["covered"] / width.total_seconds())
         found.append(Window(row["after"], row["upto"], covered, usage, tuple(row["notes"])))
     return found
 

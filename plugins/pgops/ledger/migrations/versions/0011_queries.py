@@ -96,7 +96,8 @@ def upgrade() -> None:
             read_ms       real,
             PRIMARY KEY (at, statement)
         ) PARTITION BY RANGE (at);
-        COMMENT ON TABLE pgops.query_deltas IS 'Only statements that moved; hit, read and temp are blocks, wal bytes; null is 0.';
+        COMMENT ON TABLE pgops.query_deltas IS
+            'Only statements that moved; hit, read and temp are blocks, wal bytes; null is 0.';
 
         CREATE TABLE pgops.query_days (
             day           date NOT NULL,
