@@ -77,6 +77,9 @@ class Servers:
     def load_sample(self, scale: float) -> list[str]:
         """Fill the primary's databases and let the project's roles in; return the databases that were filled."""
         filled = sample.load(self.primary, scale)
+        # In no sample database: then it would be in their backups, and every server for copies would need it.
+        if "shared_preload_libraries" in self.primary.settings:
+            self.primary.execute("create extension if not exists pg_stat_statements")
         self._admit("primary")
         return filled
 

@@ -34,6 +34,10 @@ SECTIONS = {
     "subject-request-not-finished": "Subject request not finished",
     "health-finding-is-critical": "Health finding is critical",
     "health-check-did-not-run": "Health check did not run",
+    "query-regression": "Query regression",
+    "queries-not-counted": "Queries not counted",
+    "queries-not-reviewed": "Queries not reviewed",
+    "query-plan-refused": "Query plan refused",
     "dead-man-ping-missing": "Dead-man ping missing",
     "slack-not-reachable": "Slack not reachable",
     "fleet-file-refused": "Fleet file refused",
@@ -69,6 +73,9 @@ _BY_STEP = {
     ),
     **dict.fromkeys(("clean_up", "recoverability"), "recovery-not-proven"),
     "check_health": "health-check-did-not-run",
+    "snapshot": "queries-not-counted",
+    "review_queries": "queries-not-reviewed",
+    **dict.fromkeys(("explain", "approve_query", "analyze_query"), "query-plan-refused"),
     **dict.fromkeys(
         ("find", "export", "approve_erasure", "tombstone", "erase", "prove_erasure"), "subject-request-not-finished"
     ),

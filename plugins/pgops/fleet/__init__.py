@@ -19,6 +19,7 @@ from pgops.fleet.partitions import PartitionPolicies, PartitionPolicy
 from pgops.fleet.physical import PhysicalPolicy, PhysicalRetention
 from pgops.fleet.privacy import PrivacyPolicy, SubjectTable
 from pgops.fleet.problems import FleetProblem
+from pgops.fleet.queries import QueryPolicy
 from pgops.fleet.recoveries import InPlacePolicy, RecoveryPolicy
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "PhysicalPolicy",
     "PhysicalRetention",
     "PrivacyPolicy",
+    "QueryPolicy",
     "RecoveryPolicy",
     "Retention",
     "Server",

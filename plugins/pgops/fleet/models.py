@@ -19,8 +19,12 @@ from pgops.fleet.partitions import PartitionPolicies
 from pgops.fleet.physical import PhysicalPolicy
 from pgops.fleet.privacy import PrivacyPolicy
 from pgops.fleet.problems import FleetProblem
+from pgops.fleet.queries import QueryPolicy
 
-SCHEDULED = ("nightly_backup", "backup_watch", "partition_maintenance", "daily_health_check", "recovery_drill")
+SCHEDULED = (
+    *("nightly_backup", "backup_watch", "partition_maintenance", "daily_health_check"),
+    *("recovery_drill", "query_snapshot", "query_review"),
+)
 
 
 class Retention(Policy):
@@ -118,6 +122,7 @@ class Database(Policy):
     partitions: PartitionPolicies | None = None
     privacy: PrivacyPolicy | None = None
     health: HealthPolicy | None = None
+    queries: QueryPolicy | None = None
 
     @model_validator(mode="after")
     def _standby(self) -> Database:

@@ -18,6 +18,7 @@ from pgops.fleet import (
     PartitionPolicies,
     PhysicalPolicy,
     PrivacyPolicy,
+    QueryPolicy,
     Server,
     Settings,
 )
@@ -215,6 +216,16 @@ def health_policy(database: Database) -> HealthPolicy:
             remedy="Add health: with connection, the role pgops_monitor in this database",
         )
     return database.health
+
+
+def query_policy(database: Database) -> QueryPolicy:
+    """How a database's queries are looked at.
+
+    Raises:
+        Refused: the fleet file does not say.
+    """
+    remedy = "Add queries: with connection, the role pgops_monitor in this database"
+    return _given(database.queries, database, "query policy", remedy)
 
 
 def partition_policies(database: Database) -> PartitionPolicies:
