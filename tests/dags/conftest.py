@@ -52,11 +52,12 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     """The servers, with sample data and the project's roles."""
     data = tmp_path_factory.mktemp("inbox") / "messages.jsonl"
     with (
-        servers.running_postgres(servers.MAJORS[0]) as postgres,
+        servers.running_postgres(servers.MAJORS[0], shared_preload_libraries="pg_stat_statements") as postgres,
         servers.running_s3() as s3,
         running_inbox(data) as inbox,
     ):
         sample.load(postgres, 0.02)
+        postgres.execute("create extension pg_stat_statements")
         postgres.execute("create database ledger")
         for (_, database), files in ROLE_FILES.items():
             for file in files:
@@ -230,6 +231,8 @@ def fresh_site(stand: Stand, folder: Path) -> Iterator[Site]:
     client.create_bucket(Bucket=name)
     document = yaml.safe_load((ROOT / "include" / "fleet.yaml").read_text())
     document["storage"]["bucket"] = name
+    for server in document["servers"]:
+        server.pop("physical", None)  # this server archives no WAL
     for database in document["databases"]:
         database.get("backup", {}).pop("prefer_standby", None)  # there is none here
         database.pop("standby_connection", None)

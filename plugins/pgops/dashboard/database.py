@@ -27,12 +27,15 @@ class DatabasePage:
 
     Attributes:
         findings: all that are open and not muted, the worst first.
+        restorable: any instant from begins_at to ends_at, by the server's base backups and WAL; without them one row
+            says that there are none, and no row that nobody looked.
         resolved, backups, drills, deployments, validations, changes: rows of their queries, the newest first.
     """
 
     row: Row
     findings: tuple[Finding, ...]
     muted: tuple[Finding, ...]
+    restorable: Sequence[Record]
     resolved: Sequence[Record]
     charts: tuple[Trend, ...]
     backups: Sequence[Record]
@@ -52,6 +55,7 @@ def database_page(fleet: Fleet, reader: Reader, name: str, now: datetime) -> Dat
         row=replace(row, findings=tuple(findings)),
         findings=tuple(one for one in findings if one.until is None),
         muted=tuple(one for one in findings if one.until is not None),
+        restorable=reader.rows("restorable_of_server", server=row.server),
         resolved=reader.rows("resolved", database=name),
         charts=tuple(trend for trend in _measured(reader, name) + _proven(backups, drills) if len(trend.points) > 1),
         backups=backups[: -_LISTED - 1 : -1],

@@ -16,8 +16,11 @@ from pgops.fleet.models import (
     Settings,
 )
 from pgops.fleet.partitions import PartitionPolicies, PartitionPolicy
+from pgops.fleet.physical import PhysicalPolicy, PhysicalRetention
 from pgops.fleet.privacy import PrivacyPolicy, SubjectTable
 from pgops.fleet.problems import FleetProblem
+from pgops.fleet.queries import QueryPolicy
+from pgops.fleet.recoveries import InPlacePolicy, RecoveryPolicy
 from pgops.fleet.tuning import Deliberate, TuningPolicy
 
 __all__ = [
@@ -32,13 +35,18 @@ __all__ = [
     "FleetProblem",
     "Golden",
     "HealthPolicy",
+    "InPlacePolicy",
     "LatencyPolicy",
     "LocalCopy",
     "LockBudget",
     "MigrationPolicy",
     "PartitionPolicies",
     "PartitionPolicy",
+    "PhysicalPolicy",
+    "PhysicalRetention",
     "PrivacyPolicy",
+    "QueryPolicy",
+    "RecoveryPolicy",
     "Retention",
     "Server",
     "Settings",

@@ -66,6 +66,8 @@ class _Reader:
             for position, entry in enumerate(self._list("servers"))
             if (server := self._server(entry, f"servers[{position}]"))
         ]
+        if os.environ.get("PGOPS_PHYSICAL") == "off":  # a deployment that cannot log in to the servers' hosts
+            servers = [server.model_copy(update={"physical": None}) for server in servers]
         self._refuse_duplicates("servers", (server.name for server in servers), None)
         defaults = self._defaults()
         names: list[tuple[str, str]] = []

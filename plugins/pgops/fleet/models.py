@@ -16,11 +16,16 @@ from pgops.fleet.base import Canary, ConnectionId, Name, Policy
 from pgops.fleet.health import HealthPolicy
 from pgops.fleet.migrations import MigrationPolicy
 from pgops.fleet.partitions import PartitionPolicies
+from pgops.fleet.physical import PhysicalPolicy
 from pgops.fleet.privacy import PrivacyPolicy
 from pgops.fleet.problems import FleetProblem
+from pgops.fleet.queries import QueryPolicy
 from pgops.fleet.tuning import TuningPolicy
 
-SCHEDULED = ("nightly_backup", "backup_watch", "partition_maintenance", "daily_health_check", "configuration_review")
+SCHEDULED = (
+    *("nightly_backup", "backup_watch", "partition_maintenance", "daily_health_check"),
+    *("recovery_drill", "query_snapshot", "query_review", "configuration_review"),
+)
 
 
 class Retention(Policy):
@@ -93,10 +98,15 @@ class DrillPolicy(Policy):
 
 
 class Server(Policy):
-    """A PostgreSQL server; `pool` is the Airflow pool that limits what runs on it at a time."""
+    """A PostgreSQL server.
+
+    pool: the Airflow pool that limits what runs on it at a time.
+    physical: how its base backups and WAL are kept; none are when it is empty.
+    """
 
     name: Name
     pool: str = "default_pool"
+    physical: PhysicalPolicy | None = None
     tuning: TuningPolicy | None = None
 
 
@@ -114,6 +124,7 @@ class Database(Policy):
     partitions: PartitionPolicies | None = None
     privacy: PrivacyPolicy | None = None
     health: HealthPolicy | None = None
+    queries: QueryPolicy | None = None
 
     @model_validator(mode="after")
     def _standby(self) -> Database:
@@ -207,6 +218,10 @@ class Fleet:
     def server_names(self) -> list[str]:
         """Servers that have a database, in the file's order."""
         return list(dict.fromkeys(server for _, server in self.names))
+
+    def physical_servers(self) -> list[str]:
+        """Servers of which base backups are taken, in the file's order."""
+        return [server.name for server in self.servers if server.physical is not None]
 
     def pool(self, server: str) -> str:
         """The pool of a server; the default pool when its entry is unreadable."""

@@ -118,9 +118,9 @@ def golden_name(database: str) -> str:
     return _name("pgops_golden_", database)
 
 
-def clone_name(database: str) -> str:
-    """The clone's name: one per source database, so that the next run finds what a dead one left."""
-    return _name("pgops_clone_", database)
+def clone_name(database: str, use: str = "clone") -> str:
+    """The clone's name: one per source database and use, so that the next run finds what a dead one left."""
+    return _name(f"pgops_{use}_", database)
 
 
 def _name(prefix: str, database: str) -> str:
@@ -328,19 +328,20 @@ def _swap(cursor: RealDictCursor, database: str, building: str, retired: str, no
 # --- clones ---
 
 
-def make_clone(server: Dsn, database: str, settings: Settings = Settings()) -> Clone:
+def make_clone(server: Dsn, database: str, settings: Settings = Settings(), use: str = "clone") -> Clone:
     """Make the throw-away copy, after removing the one that a dead run left.
 
     Args:
         server: the maintenance database of the server for copies, as the role that made the golden template.
         database: the source's name in the fleet.
         settings: from read_settings; what cannot be had is in the clone's notes.
+        use: what it is for; copies for different uses do not stand in each other's way.
 
     Raises:
         Refused: no golden template, a standby, the source itself, or too little disk.
         PgOpsError: somebody is connected to the template; a later try may succeed.
     """
-    golden, clone = golden_name(database), clone_name(database)
+    golden, clone = golden_name(database), clone_name(database, use)
     with _maintenance(server) as cursor:
         facts = _refuse_unfit(cursor, server, settings.identity)
         state = _golden_state(cursor, database)
@@ -367,10 +368,10 @@ def make_clone(server: Dsn, database: str, settings: Settings = Settings()) -> C
     return Clone(clone, seconds, state.bytes, strategy, notes)
 
 
-def drop_clone(server: Dsn, database: str) -> None:
+def drop_clone(server: Dsn, database: str, use: str = "clone") -> None:
     """Drop the copy with whoever is on it; harmless when it is gone."""
     with _maintenance(server) as cursor:
-        _drop(cursor, server, clone_name(database))
+        _drop(cursor, server, clone_name(database, use))
 
 
 def _strategy(facts: Mapping[str, Any], size: int) -> str:

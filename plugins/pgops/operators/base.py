@@ -30,8 +30,8 @@ class FailedForGood(PgOpsError, AirflowFailException):
         PgOpsError.__init__(self, error.what, where=error.where, remedy=error.remedy)
 
 
-class _SupervisedOperator(BaseOperator):
-    """Runs `do` as part of one entry of the fleet file."""
+class _Guarded(BaseOperator):
+    """What operators for databases and for servers have in common."""
 
     ui_color = "#e3ecf5"
 
@@ -40,11 +40,11 @@ class _SupervisedOperator(BaseOperator):
         """Do it and return what XCom keeps."""
 
     @abstractmethod
-    def entry(self) -> dict[str, str]:
-        """Which entry that is."""
+    def of(self) -> dict[str, str]:
+        """The database or server that it works on, as reports know it."""
 
     def about(self) -> dict[str, Any]:
-        """What the report must know of a failed task beside its entry."""
+        """What the report must know of a failed task beside that."""
         return {}
 
     def execute(self, context: Any) -> Any:
@@ -56,7 +56,8 @@ class _SupervisedOperator(BaseOperator):
                 return self.do(context, load_fleet())
         except PgOpsError as error:
             # The report says in one line what failed; a failed task leaves no result.
-            context["ti"].xcom_push(key="problem", value={**self.entry(), **self.about(), "error": str(error)})
+            problem = {**self.of(), **self.about(), "error": str(error)}
+            context["ti"].xcom_push(key="problem", value=problem)
             if error.retry:
                 raise
             raise FailedForGood(error) from error
@@ -70,7 +71,7 @@ class _SupervisedOperator(BaseOperator):
         stop_all()
 
 
-class PgOpsOperator(_SupervisedOperator):
+class PgOpsOperator(_Guarded):
     """Runs `work` for one database.
 
     Args:
@@ -89,15 +90,15 @@ class PgOpsOperator(_SupervisedOperator):
         """Do it and return what XCom keeps."""
 
     def do(self, context: Mapping[str, Any], fleet: Fleet) -> Any:
-        """Work on the database, as the fleet file has it now."""
+        """Work on the database."""
         return self.work(context, fleet, fleet.database(self.database))
 
-    def entry(self) -> dict[str, str]:
-        """The database."""
+    def of(self) -> dict[str, str]:
+        """As _Guarded.of."""
         return {"database": self.database}
 
 
-class ServerOperator(_SupervisedOperator):
+class ServerOperator(_Guarded):
     """Runs `work` for one server.
 
     Args:
@@ -116,9 +117,9 @@ class ServerOperator(_SupervisedOperator):
         """Do it and return what XCom keeps."""
 
     def do(self, context: Mapping[str, Any], fleet: Fleet) -> Any:
-        """Work on the server, as the fleet file has it now."""
+        """Work on the server."""
         return self.work(context, fleet, fleet.server(self.server))
 
-    def entry(self) -> dict[str, str]:
-        """The server."""
+    def of(self) -> dict[str, str]:
+        """As _Guarded.of."""
         return {"server": self.server}

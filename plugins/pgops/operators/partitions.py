@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from pgops.errors import PgOpsError, Refused
 from pgops.fleet import Database, Fleet, PartitionPolicies, PartitionPolicy, Settings, load_fleet
+from pgops.fleet.partitions import TimeInterval
 from pgops.operators import resources
 from pgops.operators.alerting import record_run, tell_slack
 from pgops.operators.base import FailedForGood, PgOpsOperator, run_name
@@ -25,11 +26,21 @@ log = logging.getLogger(__name__)
 
 # Airflow maps a task at most 1,024 times; the parents beyond that have their turn at the next run.
 MOST_PARENTS = 1000
-# The ledger's own: what is measured every day, for trends over a year.
+
+
+def _ledger_table(parent: str, interval: TimeInterval, retention: str) -> PartitionPolicy:
+    return PartitionPolicy(  # type: ignore[call-arg]
+        parent=parent, interval=interval, premake=3, retention=retention, archive=False, grace_days=0
+    )
+
+
+# The ledger's own: what is measured every day, for trends over a year; what queries cost, by snapshot for as long as a
+# review compares with the weeks before, and by day for two years.
 LEDGER_TABLES = (
-    PartitionPolicy(  # type: ignore[call-arg]
-        parent="pgops.health_figures", interval="month", premake=3, retention="13 months", archive=False, grace_days=0
-    ),
+    _ledger_table("pgops.health_figures", "month", "13 months"),
+    _ledger_table("pgops.query_snapshots", "week", "5 weeks"),
+    _ledger_table("pgops.query_deltas", "week", "5 weeks"),
+    _ledger_table("pgops.query_days", "month", "24 months"),
 )
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def _production_settings(database: Database) -> Settings:
+def production_settings(database: Database) -> Settings:
     """How sessions in production understand SQL."""
     from pgops.migration.copy import read_settings
 
@@ -38,7 +38,7 @@ def _make_clone(database: Database) -> Clone:
     from pgops.migration.copy import make_clone
 
     server = resources.dsn(resources.migration_policy(database).connection)
-    return make_clone(server, database.name, _production_settings(database))
+    return make_clone(server, database.name, production_settings(database))
 
 
 class StaticGateOperator(PgOpsOperator):
@@ -83,7 +83,7 @@ class GoldenCopyOperator(PgOpsOperator):
             if age <= policy.golden.max_age_hours:
                 log.info("the template is %.1f h old, made from %s", age, state.made_from)
                 return to_xcom(state)
-        settings = _production_settings(database)
+        settings = production_settings(database)
         if policy.golden.source == "staging":
             assert policy.golden.connection is not None  # the policy says so
             fill = fill_from_staging(resources.dsn(policy.golden.connection), settings.hash)

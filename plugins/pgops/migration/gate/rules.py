@@ -351,7 +351,7 @@ def _several_exclusive_locks(look: Look) -> Iterator[Hit]:
 def _attach_without_check(look: Look) -> Iterator[Hit]:
     checked: set[Table] = set()
     for node, line in look:
-        if not isinstance(node, ast.AlterTableStmt):
+        if not isinstance(node, ast.AlterTableStmt) or node.objtype == ObjectType.OBJECT_INDEX:
             continue
         for command in node.cmds:
             if command.subtype == AlterTableType.AT_AddConstraint and command.def_.contype == ConstrType.CONSTR_CHECK:

@@ -1,0 +1,2 @@
+-- Purpose: room for the next one.
+DEALLOCATE pgops_query

@@ -1,0 +1,2 @@
+-- Purpose: the copy as it was.
+DROP INDEX {index}

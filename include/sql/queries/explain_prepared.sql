@@ -1,0 +1,2 @@
+-- Purpose: its generic plan; nothing is executed.
+EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE pgops_query {arguments}

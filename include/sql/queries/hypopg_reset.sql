@@ -1,0 +1,2 @@
+-- Purpose: it believes in none any more.
+SELECT {schema}.hypopg_reset()
