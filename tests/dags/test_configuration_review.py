@@ -157,7 +157,7 @@ def test_a_managed_server_gets_a_list(server: Site) -> None:
 @pytest.mark.parametrize(
     ("conf", "said"),
     [
-        ({"settings": ["shared_preload_libraries"]}, "it needs a restart"),
+        ({"settings": ["max_locks_per_transaction"]}, "it needs a restart"),
         ({"settings": ["no_such"]}, "no rule speaks of it"),
         ({"mode": "reverse", "change": "20260101T000000Z-abcdef"}, "No change"),
         ({"mode": "reverse"}, "No change ''"),
