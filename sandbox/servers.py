@@ -20,7 +20,7 @@ ROLES = PROJECT / "include" / "sql" / "roles"
 # Which file of include/sql/roles is run where: (server, database).
 ROLE_FILES = {
     ("primary", "postgres"): ("physical.sql", "recovery.sql"),
-    ("primary", "app"): ("backup.sql", "monitor.sql", "monitor_more.sql", "migrate.sql"),
+    ("primary", "app"): ("backup.sql", "monitor.sql", "monitor_more.sql", "migrate.sql", "tuner.sql"),
     ("primary", "billing"): ("backup.sql",),
     ("primary", "crm"): ("backup.sql",),
     ("staging", "template1"): ("drill.sql",),

@@ -48,6 +48,7 @@ case ${PGOPS_SERVER:?} in
         create_role migrate app
         create_role monitor app
         as_superuser --dbname=app --file="$PROJECT/include/sql/roles/monitor_more.sql"
+        create_role tuner app
         as_superuser --dbname=postgres \
             --command="CREATE ROLE standby LOGIN REPLICATION" \
             --command="SELECT pg_create_physical_replication_slot('standby', true)"

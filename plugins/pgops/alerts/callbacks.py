@@ -103,11 +103,12 @@ def try_key(ti: Any) -> str:
 
 
 def database_of(context: Mapping[str, Any]) -> str:
-    """The database that a task was about: the operator's own, the run's param, or the mapped instance's label.
+    """The database (or server) that a task was about: the operator's own, the run's param, or the mapped one's label.
 
     The label comes last: where the run has a database, its mapped instances are something else, such as workers.
     """
-    own = getattr(context.get("task"), "database", None)
+    task = context.get("task")
+    own = getattr(task, "database", None) or getattr(task, "server", None)
     if isinstance(own, str) and "{{" not in own:
         return own
     try:

@@ -38,6 +38,8 @@ SECTIONS = {
     "queries-not-counted": "Queries not counted",
     "queries-not-reviewed": "Queries not reviewed",
     "query-plan-refused": "Query plan refused",
+    "setting-is-dangerous": "Setting is dangerous",
+    "settings-not-changed": "Settings not changed",
     "dead-man-ping-missing": "Dead-man ping missing",
     "slack-not-reachable": "Slack not reachable",
     "fleet-file-refused": "Fleet file refused",
@@ -76,6 +78,7 @@ _BY_STEP = {
     "snapshot": "queries-not-counted",
     "review_queries": "queries-not-reviewed",
     **dict.fromkeys(("explain", "approve_query", "analyze_query"), "query-plan-refused"),
+    **dict.fromkeys(("review_settings", "approve_settings", "apply_settings"), "settings-not-changed"),
     **dict.fromkeys(
         ("find", "export", "approve_erasure", "tombstone", "erase", "prove_erasure"), "subject-request-not-finished"
     ),

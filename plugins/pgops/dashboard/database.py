@@ -29,7 +29,7 @@ class DatabasePage:
         findings: all that are open and not muted, the worst first.
         restorable: any instant from begins_at to ends_at, by the server's base backups and WAL; without them one row
             says that there are none, and no row that nobody looked.
-        resolved, backups, drills, deployments, validations: rows of their queries, the newest first.
+        resolved, backups, drills, deployments, validations, changes: rows of their queries, the newest first.
     """
 
     row: Row
@@ -42,6 +42,7 @@ class DatabasePage:
     drills: Sequence[Record]
     deployments: Sequence[Record]
     validations: Sequence[Record]
+    changes: Sequence[Record]
 
 
 def database_page(fleet: Fleet, reader: Reader, name: str, now: datetime) -> DatabasePage:
@@ -61,6 +62,7 @@ def database_page(fleet: Fleet, reader: Reader, name: str, now: datetime) -> Dat
         drills=drills[: -_LISTED - 1 : -1],
         deployments=reader.rows("deployments_of_database", database=name),
         validations=reader.rows("validations_of_database", database=name),
+        changes=reader.rows("changes_of_server", server=row.server),
     )
 
 

@@ -21,12 +21,14 @@ from pgops.fleet.privacy import PrivacyPolicy, SubjectTable
 from pgops.fleet.problems import FleetProblem
 from pgops.fleet.queries import QueryPolicy
 from pgops.fleet.recoveries import InPlacePolicy, RecoveryPolicy
+from pgops.fleet.tuning import Deliberate, TuningPolicy
 
 __all__ = [
     "BackfillPolicy",
     "BackupPolicy",
     "Canary",
     "Database",
+    "Deliberate",
     "DeployPolicy",
     "DrillPolicy",
     "Fleet",
@@ -49,6 +51,7 @@ __all__ = [
     "Server",
     "Settings",
     "SubjectTable",
+    "TuningPolicy",
     "Watch",
     "fleet_file",
     "load_fleet",

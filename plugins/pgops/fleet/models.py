@@ -20,10 +20,11 @@ from pgops.fleet.physical import PhysicalPolicy
 from pgops.fleet.privacy import PrivacyPolicy
 from pgops.fleet.problems import FleetProblem
 from pgops.fleet.queries import QueryPolicy
+from pgops.fleet.tuning import TuningPolicy
 
 SCHEDULED = (
     *("nightly_backup", "backup_watch", "partition_maintenance", "daily_health_check"),
-    *("recovery_drill", "query_snapshot", "query_review"),
+    *("recovery_drill", "query_snapshot", "query_review", "configuration_review"),
 )
 
 
@@ -106,6 +107,7 @@ class Server(Policy):
     name: Name
     pool: str = "default_pool"
     physical: PhysicalPolicy | None = None
+    tuning: TuningPolicy | None = None
 
 
 class Database(Policy):
@@ -217,23 +219,6 @@ class Fleet:
         """Servers that have a database, in the file's order."""
         return list(dict.fromkeys(server for _, server in self.names))
 
-    def physical_servers(self) -> list[str]:
-        """Servers of which base backups are taken, in the file's order."""
-        return [server.name for server in self.servers if server.physical is not None]
-
-    def server(self, name: str) -> Server:
-        """One server.
-
-        Raises:
-            Refused: the fleet file, or its part about servers, is wrong; or there is no such server.
-        """
-        self.checked_settings()
-        for server in self.servers:
-            if server.name == name:
-                return server
-        known = ", ".join(server.name for server in self.servers) or "none"
-        raise Refused(f"There is no server {name!r}", where=self.path, remedy=f"Name one of: {known}")
-
     def pool(self, server: str) -> str:
         """The pool of a server; the default pool when its entry is unreadable."""
         return next((entry.pool for entry in self.servers if entry.name == server), "default_pool")
@@ -259,11 +244,39 @@ class Fleet:
             Refused: something that concerns the whole file is wrong.
         """
         for problem in self.problems:
-            if problem.database is None:
+            if problem.database is None and problem.server is None:
                 raise problem.refusal()
         if self.settings is None:  # every way to get here leaves a problem; this is for the type checker
             raise Refused("The fleet file has no settings", where=self.path, remedy="Fill it in")
         return self.settings
+
+    def server(self, name: str, policy: str = "") -> Server:
+        """One server, or the reason why it cannot be worked on by that policy.
+
+        Raises:
+            Refused: the file, or this policy of the server, is wrong; or there is no such server.
+        """
+        self.checked_settings()
+        for problem in self.problems:
+            if (problem.server, problem.policy) == (name, policy):
+                raise problem.refusal()
+        for server in self.servers:
+            if server.name == name:
+                return server
+        known = ", ".join(server.name for server in self.servers) or "none"
+        raise Refused(f"There is no server {name!r}", where=self.path, remedy=f"Name one of: {known}")
+
+    def physical_servers(self) -> list[str]:
+        """Servers of which base backups are taken; one with a bad policy is among them, as in tuned_servers."""
+        return self._servers_with("physical")
+
+    def tuned_servers(self) -> list[str]:
+        """Servers whose settings are reviewed; one with a bad policy is among them, and fails with its own error."""
+        return self._servers_with("tuning")
+
+    def _servers_with(self, policy: str) -> list[str]:
+        bad = {problem.server for problem in self.problems if problem.policy == policy}
+        return [server.name for server in self.servers if getattr(server, policy) or server.name in bad]
 
     def database(self, name: str) -> Database:
         """One database, or the reason why it cannot be worked on.

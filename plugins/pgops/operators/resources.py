@@ -21,6 +21,7 @@ from pgops.fleet import (
     QueryPolicy,
     Server,
     Settings,
+    TuningPolicy,
 )
 from pgops.operators.base import run_name
 
@@ -253,6 +254,21 @@ def partition_place(settings: Settings, database: Database, context: Mapping[str
         policies=policies,
         by=run_name(context),
     )
+
+
+def tuning_policy(server: Server) -> TuningPolicy:
+    """What a server's machine is and who may change its settings.
+
+    Raises:
+        Refused: the fleet file does not say.
+    """
+    if server.tuning is None:
+        raise Refused(
+            f"The settings of {server.name} are not reviewed",
+            where=f"include/fleet.yaml, servers, {server.name}",
+            remedy="Add tuning: with connection, memory, cpus, disk, connections and approvers",
+        )
+    return server.tuning
 
 
 def privacy_policy(database: Database) -> PrivacyPolicy:
