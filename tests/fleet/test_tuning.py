@@ -52,10 +52,11 @@ def test_sizes_and_switches_are_read_as_people_write_them(fleet):
 def test_a_mistake_stops_the_review_of_that_server_and_nothing_else(fleet, change, said):
     found = fleet(**change)
     with pytest.raises(Refused) as raised:
-        found.server("main")
+        found.server("main", "tuning")
     assert said in str(raised.value) and "servers[0].tuning" in str(raised.value)
     assert found.database("app").name == "app" and found.server("other").name == "other"
     assert found.tuned_servers() == ["main"], "its task fails with this error"
+    assert found.server("main", "physical").name == "main" and found.physical_servers() == []
 
 
 def test_a_server_that_is_not_there_is_refused_with_those_that_are(fleet):

@@ -19,12 +19,14 @@ from pydantic import BaseModel, ValidationError
 
 from pgops.fleet.base import NAME_PATTERN
 from pgops.fleet.models import BackupPolicy, Database, DrillPolicy, Fleet, Server, Settings
+from pgops.fleet.physical import PhysicalPolicy
 from pgops.fleet.problems import FleetProblem
 from pgops.fleet.tuning import TuningPolicy
 from pgops.include import include_folder
 
 _Entry = TypeVar("_Entry", bound=BaseModel)
 _SECTIONS = ("servers", "databases", "defaults")  # of the top level, beside the keys of Settings
+_OF_SERVERS: dict[str, type[BaseModel]] = {"physical": PhysicalPolicy, "tuning": TuningPolicy}
 
 
 def fleet_file() -> Path:
@@ -95,14 +97,18 @@ class _Reader:
         )
 
     def _server(self, entry: Any, key: str) -> Server | None:
-        """A mistake in how a server is tuned must not keep its databases from being backed up."""
+        """A mistake in one policy of a server must not keep its databases from being backed up."""
         name = _text(entry, "name")
-        if name and "tuning" in entry:
-            plain = {known: value for known, value in entry.items() if known != "tuning"}
-            policy = self._validated(TuningPolicy, entry["tuning"], f"{key}.tuning", None, server=name)
-            server = self._validated(Server, plain, key, None)
-            return server and server.model_copy(update={"tuning": policy})
-        return self._validated(Server, entry, key, None)
+        if not name:
+            return self._validated(Server, entry, key, None)
+        given = {policy: entry[policy] for policy in _OF_SERVERS if policy in entry}
+        plain = {known: value for known, value in entry.items() if known not in given}
+        found = {
+            policy: self._validated(_OF_SERVERS[policy], value, f"{key}.{policy}", None, (name, policy))
+            for policy, value in given.items()
+        }
+        server = self._validated(Server, plain, key, None)
+        return server and server.model_copy(update=found)
 
     def _defaults(self) -> dict[str, Any]:
         defaults = self.document.get("defaults") or {}
@@ -131,7 +137,7 @@ class _Reader:
         return []
 
     def _validated(
-        self, model: type[_Entry], entry: Any, key: str, database: str | None, server: str | None = None
+        self, model: type[_Entry], entry: Any, key: str, database: str | None, server: tuple[str, str] | None = None
     ) -> _Entry | None:
         try:
             return model.model_validate(entry)
@@ -149,8 +155,10 @@ class _Reader:
     def _duplicates(names: Iterable[str]) -> list[str]:
         return [name for name, count in Counter(names).items() if count > 1]
 
-    def _problem(self, database: str | None, key: str, what: str, remedy: str, server: str | None = None) -> None:
-        self.problems.append(FleetProblem(database, self.file, key, what, remedy, server))
+    def _problem(
+        self, database: str | None, key: str, what: str, remedy: str, server: tuple[str, str] | None = None
+    ) -> None:
+        self.problems.append(FleetProblem(database, self.file, key, what, remedy, *(server or ())))
 
 
 def _text(entry: Any, key: str) -> str | None:

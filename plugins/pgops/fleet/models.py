@@ -219,10 +219,6 @@ class Fleet:
         """Servers that have a database, in the file's order."""
         return list(dict.fromkeys(server for _, server in self.names))
 
-    def physical_servers(self) -> list[str]:
-        """Servers of which base backups are taken, in the file's order."""
-        return [server.name for server in self.servers if server.physical is not None]
-
     def pool(self, server: str) -> str:
         """The pool of a server; the default pool when its entry is unreadable."""
         return next((entry.pool for entry in self.servers if entry.name == server), "default_pool")
@@ -254,15 +250,15 @@ class Fleet:
             raise Refused("The fleet file has no settings", where=self.path, remedy="Fill it in")
         return self.settings
 
-    def server(self, name: str) -> Server:
-        """One server, or the reason why it cannot be worked on.
+    def server(self, name: str, policy: str = "") -> Server:
+        """One server, or the reason why it cannot be worked on by that policy.
 
         Raises:
-            Refused: the file, or this server's entry, is wrong; or there is no such server.
+            Refused: the file, or this policy of the server, is wrong; or there is no such server.
         """
         self.checked_settings()
         for problem in self.problems:
-            if problem.server == name:
+            if (problem.server, problem.policy) == (name, policy):
                 raise problem.refusal()
         for server in self.servers:
             if server.name == name:
@@ -270,10 +266,17 @@ class Fleet:
         known = ", ".join(server.name for server in self.servers) or "none"
         raise Refused(f"There is no server {name!r}", where=self.path, remedy=f"Name one of: {known}")
 
+    def physical_servers(self) -> list[str]:
+        """Servers of which base backups are taken; one with a bad policy is among them, as in tuned_servers."""
+        return self._servers_with("physical")
+
     def tuned_servers(self) -> list[str]:
         """Servers whose settings are reviewed; one with a bad policy is among them, and fails with its own error."""
-        bad = {problem.server for problem in self.problems}
-        return [server.name for server in self.servers if server.tuning or server.name in bad]
+        return self._servers_with("tuning")
+
+    def _servers_with(self, policy: str) -> list[str]:
+        bad = {problem.server for problem in self.problems if problem.policy == policy}
+        return [server.name for server in self.servers if getattr(server, policy) or server.name in bad]
 
     def database(self, name: str) -> Database:
         """One database, or the reason why it cannot be worked on.

@@ -11,7 +11,7 @@ from pgops.errors import Refused
 class FleetProblem:
     """Something wrong in the fleet file.
 
-    It concerns a database, or the policies of a server, or (both are None) the whole file.
+    It concerns a database, or one policy of a server, or (both are None) the whole file.
     """
 
     database: str | None
@@ -20,6 +20,7 @@ class FleetProblem:
     what: str
     remedy: str
     server: str | None = None
+    policy: str = ""
 
     def refusal(self) -> Refused:
         """The problem as the error that people read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
@@ -30,8 +30,8 @@ class FailedForGood(PgOpsError, AirflowFailException):
         PgOpsError.__init__(self, error.what, where=error.where, remedy=error.remedy)
 
 
-class _Guarded(BaseOperator):
-    """What operators for databases and for servers have in common."""
+class _SupervisedOperator(BaseOperator):
+    """Runs `do` as part of one entry of the fleet file."""
 
     ui_color = "#e3ecf5"
 
@@ -40,11 +40,11 @@ class _Guarded(BaseOperator):
         """Do it and return what XCom keeps."""
 
     @abstractmethod
-    def of(self) -> dict[str, str]:
-        """The database or server that it works on, as reports know it."""
+    def entry(self) -> dict[str, str]:
+        """Which entry that is."""
 
     def about(self) -> dict[str, Any]:
-        """What the report must know of a failed task beside that."""
+        """What the report must know of a failed task beside its entry."""
         return {}
 
     def execute(self, context: Any) -> Any:
@@ -56,8 +56,7 @@ class _Guarded(BaseOperator):
                 return self.do(context, load_fleet())
         except PgOpsError as error:
             # The report says in one line what failed; a failed task leaves no result.
-            problem = {**self.of(), **self.about(), "error": str(error)}
-            context["ti"].xcom_push(key="problem", value=problem)
+            context["ti"].xcom_push(key="problem", value={**self.entry(), **self.about(), "error": str(error)})
             if error.retry:
                 raise
             raise FailedForGood(error) from error
@@ -71,7 +70,7 @@ class _Guarded(BaseOperator):
         stop_all()
 
 
-class PgOpsOperator(_Guarded):
+class PgOpsOperator(_SupervisedOperator):
     """Runs `work` for one database.
 
     Args:
@@ -90,15 +89,15 @@ class PgOpsOperator(_Guarded):
         """Do it and return what XCom keeps."""
 
     def do(self, context: Mapping[str, Any], fleet: Fleet) -> Any:
-        """Work on the database."""
+        """Work on the database, as the fleet file has it now."""
         return self.work(context, fleet, fleet.database(self.database))
 
-    def of(self) -> dict[str, str]:
-        """As _Guarded.of."""
+    def entry(self) -> dict[str, str]:
+        """The database."""
         return {"database": self.database}
 
 
-class ServerOperator(_Guarded):
+class ServerOperator(_SupervisedOperator):
     """Runs `work` for one server.
 
     Args:
@@ -106,6 +105,7 @@ class ServerOperator(_Guarded):
     """
 
     template_fields: Sequence[str] = ("server",)
+    policy: ClassVar[str]  # of the server, by which it works
 
     def __init__(self, *, server: str, **kwargs: Any) -> None:
         kwargs.setdefault("map_index_template", "{{ task.server }}")
@@ -117,9 +117,9 @@ class ServerOperator(_Guarded):
         """Do it and return what XCom keeps."""
 
     def do(self, context: Mapping[str, Any], fleet: Fleet) -> Any:
-        """Work on the server."""
-        return self.work(context, fleet, fleet.server(self.server))
+        """Work on the server, as the fleet file has it now."""
+        return self.work(context, fleet, fleet.server(self.server, self.policy))
 
-    def of(self) -> dict[str, str]:
-        """As _Guarded.of."""
+    def entry(self) -> dict[str, str]:
+        """The server."""
         return {"server": self.server}

@@ -18,6 +18,8 @@ class BaseBackupOperator(ServerOperator):
     Skipped when the run was asked for some databases only, unless it also asks for base backups.
     """
 
+    policy = "physical"
+
     def work(self, context: Mapping[str, Any], fleet: Fleet, server: Server) -> dict[str, Any]:
         """Return a BaseTaken."""
         from pgops.physical.nightly import take_base_backup
@@ -51,6 +53,8 @@ class VerifyBaseBackupOperator(ServerOperator):
         taken: the BaseBackupOperator's result.
     """
 
+    policy = "physical"
+
     template_fields: Sequence[str] = ("taken",)
 
     def __init__(self, *, taken: Any, **kwargs: Any) -> None:
@@ -80,6 +84,8 @@ class PruneBaseBackupsOperator(ServerOperator):
     Args:
         verified: the VerifyBaseBackupOperator's result: without a proven one nothing is removed.
     """
+
+    policy = "physical"
 
     template_fields: Sequence[str] = ("verified",)
 

@@ -33,6 +33,8 @@ _LEFT_FOR = timedelta(hours=6)  # a drill's copy that nothing else removes
 class DrillStep(ServerOperator):
     """A step of one server's drill. Skipped for servers that were not asked for."""
 
+    policy = "physical"
+
     def work(self, context: Mapping[str, Any], fleet: Fleet, server: Server) -> Any:
         """Do it at the server's desk."""
         wanted = context["params"].get("servers") or []

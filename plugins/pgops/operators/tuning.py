@@ -46,6 +46,8 @@ def plan_name(context: Mapping[str, Any], server: str) -> str:
 class ReviewConfigurationOperator(ServerOperator):
     """Judges a server's settings, or plans what takes a change back; keeps it and shows it. Changes nothing."""
 
+    policy = "tuning"
+
     def work(self, context: Mapping[str, Any], fleet: Fleet, server: Server) -> dict[str, Any]:
         """Return the Reviewed."""
         from pgops.tuning.review import plan_reverse, review
@@ -136,7 +138,7 @@ class ApproveConfigurationOperator(SecondPersonOperator):
 
     def rules(self) -> ApprovalRules:
         """As the tuning policy has them now."""
-        policy = resources.tuning_policy(load_fleet().server(self.database))
+        policy = resources.tuning_policy(load_fleet().server(self.database, "tuning"))
         return ApprovalRules(policy.approvers, policy.approval_minutes, "tuning.approvers")
 
     def about(self) -> str:
@@ -180,6 +182,8 @@ def _cell(text: str) -> str:
 
 class ApplyConfigurationOperator(ServerOperator):
     """Applies the approved plan; a second try goes on where the first was stopped."""
+
+    policy = "tuning"
 
     def work(self, context: Mapping[str, Any], fleet: Fleet, server: Server) -> dict[str, Any]:
         """Return the Applied."""
