@@ -38,13 +38,16 @@ def test_the_file_names_what_the_workflows_use():
         "pg_app", "pg_app_owner", "pg_billing", "pg_crm", "pg_app_standby", "pg_drill", "pgops_ledger", "aws_backups",
         "slack_default", "pgops_privacy", "pg_app_monitor", "pg_billing_monitor", "pg_crm_monitor",
         "pg_tuner",
+        "pg_primary_physical",
     }  # fmt: skip
     assert {p.name: p.slots for p in loaded.pools} == {"pg_primary": 2, "pg_staging": 1}
 
 
 def test_sources_are_read_by_the_backup_and_monitor_roles_and_changed_by_deployments_alone():
     on_sources = [c for c in settings.load(FILE).connections if c.host in ("primary", "standby")]
-    assert {c.login for c in on_sources if not c.id.endswith(("_owner", "_monitor", "_tuner"))} == {"pgops_backup"}
+    kinds = ("_owner", "_monitor", "_tuner", "_physical")
+    assert {c.login for c in on_sources if not c.id.endswith(kinds)} == {"pgops_backup"}
+    assert {c.login for c in on_sources if c.id.endswith("_physical")} == {"pgops_physical"}
     assert {c.login for c in on_sources if c.id.endswith("_tuner")} == {"pgops_tuner"}
     assert {c.login for c in on_sources if c.id.endswith("_monitor")} == {"pgops_monitor"}
     assert {c.login for c in on_sources if c.id.endswith("_owner")} == {"pgops_migrate"}
