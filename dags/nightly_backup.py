@@ -17,7 +17,7 @@ And each server with a `physical` policy, beside its databases:
 
 | step | promise |
 |---|---|
-| `base_backup` | its WAL is being archived, or an error says what is wrong; then a base backup is taken where one is due |
+| `base_backup` | its WAL is being archived, or an error says what is wrong; a base backup is taken where one is due |
 | `verify_base_backup` | read back, with the WAL that it needs: decompressed, hashed, every archive whole |
 | `prune_base_backups` | chains that no rule keeps go with their WAL, never before a newer one is proven |
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -9,8 +11,10 @@ import psycopg2
 import pytest
 
 from pgops.errors import PgOpsError, Refused
+from pgops.physical.archive import rewritten
 from pgops.physical.engines import tablespace_directory
 from pgops.physical.model import BaseBackup
+from sandbox.objectstore import S3Server
 from tests import servers
 from tests.physical.archived import Archived
 
@@ -120,3 +124,38 @@ def test_a_push_to_a_dead_store_fails_and_leaves_nothing_that_counts(each_archiv
     with pytest.raises(PgOpsError, match="ended with exit code"):
         engine.push(quiet)
     assert each_archived.engine.backups() == before
+
+
+def test_a_segment_archived_twice_passes_if_it_is_the_same_and_is_refused_or_found_out_if_not(
+    each_archived: Archived, s3: S3Server
+) -> None:
+    """WAL-G refuses other content. Barman takes it, and then the order in which segments arrived gives it away."""
+    engine, host, folder = each_archived.engine, each_archived.host, each_archived.folder
+    name, follower = each_archived.switch(), each_archived.switch()
+    assert each_archived.archived(name) and each_archived.archived(follower)
+
+    def fetched() -> bytes:
+        command = engine.restore_command(host).replace("%f", name).replace("%p", str(folder / name))
+        host.run(("sh", "-c", command))
+        return (folder / name).read_bytes()
+
+    def archive(content: bytes) -> int:
+        (folder / name).write_bytes(content)
+        # as PostgreSQL does it: a relative path, from its data directory
+        command = engine.archive_command(host).replace("%p", str(folder / name))
+        return host.run(("sh", "-c", f"cd {folder}; {command}"), check=False).code
+
+    first = fetched()
+    assert archive(first) == 0 and fetched() == first
+    other = first[:-1] + b"\x01"
+    refused = archive(other) != 0
+    if engine.name == "walg":
+        assert refused and fetched() == first
+        return
+    assert not refused and fetched() == other
+    assert rewritten(engine.archive()) == ()
+    stored = s3.data / each_archived.bucket.name / engine.shelf.segments()[follower].key
+    an_hour_ago = time.time() - 3600
+    os.utime(stored, (an_hour_ago, an_hour_ago))
+    assert servers.eventually(lambda: name in rewritten(engine.archive()))
+    assert archive(first) == 0

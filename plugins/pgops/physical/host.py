@@ -40,11 +40,14 @@ _FED = _ENVIRONMENT + 'exec "$@"'
 # was killed, the connection is cut) the program ends with everything that it started.
 _GUARDED = (
     _ENVIRONMENT
-    + """exec 3<&0 </dev/null
+    + """stopped=
+exec 3<&0 </dev/null
 setsid "$@" 3<&- & child=$!
 { cat <&3; kill -s TERM -- "-$child"; sleep 5; kill -s KILL -- "-$child"; } >/dev/null 2>&1 & guard=$!
 exec 3<&-
+trap 'stopped=1; kill -s TERM -- "-$child"' TERM INT
 wait "$child"; code=$?
+if [ -n "$stopped" ]; then wait "$child"; code=$?; fi
 kill "$guard" 2>/dev/null
 exit "$code" """
 )
@@ -287,13 +290,13 @@ def _known_as(address: SshAddress) -> str:
 
 def _host_key(address: SshAddress) -> tuple[str, Any]:
     import paramiko
-    from paramiko.hostkeys import HostKeyEntry
+    from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
 
     words = address.host_key.split()
     line = " ".join(["host", *(words if len(words) > 1 else ["ssh-rsa", *words])])  # Airflow: no type means RSA
     try:
         entry = HostKeyEntry.from_line(line)
-    except paramiko.SSHException:
+    except (paramiko.SSHException, InvalidHostKey):
         entry = None
     if entry is None or entry.key is None:
         raise Refused(
