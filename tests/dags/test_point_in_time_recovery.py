@@ -55,6 +55,32 @@ def test_the_rows_of_an_instant_come_back_beside_the_server_and_can_be_looked_at
     assert site.ledger("select count(*) from pgops.leases where expires_at > now()") == [(0,)]
 
 
+def test_a_server_that_is_dead_is_recovered_from_what_it_had_archived(site, source):
+    at, content = destroyed(source)
+    source.archived()
+    source.server.kill()
+    run = site.run(DAG, database="app", target_time=at)
+    assert run.state == "success", run.states
+    port = int(run.xcom("report")["address"].rpartition(":")[2])
+    with (
+        psycopg2.connect(
+            host="127.0.0.1", port=port, dbname="postgres", user="pgops_backup", password="of-the-tests-reader"
+        ) as copy,
+        copy.cursor() as cursor,
+    ):
+        cursor.execute(CONTENT)
+        assert cursor.fetchone() == (content,)
+    # In place somebody must say where its data lies, since it cannot.
+    answer_approvals(site)
+    run = site.run(DAG, database="app", target_time=at, mode="in_place")
+    assert "Set physical.data_directory" in run.xcom("plan_recovery", "problem")["error"]
+    directory = str(source.server.data)
+    site.fleet(lambda fleet: fleet["servers"][0]["physical"].update(data_directory=directory))
+    run = site.run(DAG, database="app", target_time=at, mode="in_place")
+    assert run.state == "success", run.states
+    assert source.content() == content
+
+
 def test_who_was_erased_since_is_erased_again_before_anybody_is_let_in(site, source):
     def persons(fleet):
         fleet["databases"][0]["privacy"] |= {"subject": "public.items", "tables": []}
