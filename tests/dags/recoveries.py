@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import PurePosixPath
 from typing import Any
 
 from pgops.operators import resources
@@ -31,7 +30,6 @@ def recoverable_site(site: Site, **policy: Any) -> Iterator[Source]:
         )
         site.monkeypatch.setattr(resources, "engine", lambda settings, found: source.engine)
         site.monkeypatch.setattr(resources, "physical_host", lambda found: source.place.host)
-        site.monkeypatch.setattr(resources, "physical_directory", lambda settings, found: PurePosixPath(server.data))
 
         def physical(fleet: dict[str, Any]) -> None:
             fleet["servers"][0]["physical"] = {

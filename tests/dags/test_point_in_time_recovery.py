@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import psycopg2
 import pytest
 
@@ -51,6 +53,79 @@ def test_the_rows_of_an_instant_come_back_beside_the_server_and_can_be_looked_at
         ("primary", "side_by_side", True, report["target"])
     ]
     assert site.ledger("select count(*) from pgops.leases where expires_at > now()") == [(0,)]
+
+
+def test_a_server_that_is_dead_is_recovered_from_what_it_had_archived(site, source):
+    at, content = destroyed(source)
+    source.archived()
+    source.server.kill()
+    run = site.run(DAG, database="app", target_time=at)
+    assert run.state == "success", run.states
+    port = int(run.xcom("report")["address"].rpartition(":")[2])
+    with (
+        psycopg2.connect(
+            host="127.0.0.1", port=port, dbname="postgres", user="pgops_backup", password="of-the-tests-reader"
+        ) as copy,
+        copy.cursor() as cursor,
+    ):
+        cursor.execute(CONTENT)
+        assert cursor.fetchone() == (content,)
+    # In place somebody must say where its data lies, since it cannot.
+    answer_approvals(site)
+    run = site.run(DAG, database="app", target_time=at, mode="in_place")
+    assert "Set physical.data_directory" in run.xcom("plan_recovery", "problem")["error"]
+    directory = str(source.server.data)
+    site.fleet(lambda fleet: fleet["servers"][0]["physical"].update(data_directory=directory))
+    run = site.run(DAG, database="app", target_time=at, mode="in_place")
+    assert run.state == "success", run.states
+    assert source.content() == content
+
+
+def test_who_was_erased_since_is_erased_again_before_anybody_is_let_in(site, source):
+    def persons(fleet):
+        fleet["databases"][0]["privacy"] |= {"subject": "public.items", "tables": []}
+
+    site.fleet(persons)
+    at, content = destroyed(source)
+    bury(site, "1500")
+    run = site.run(DAG, database="app", target_time=at)
+    assert run.state == "success", run.states
+    port = int(run.xcom("report")["address"].rpartition(":")[2])
+    reach = {"host": "127.0.0.1", "port": port, "dbname": "postgres", "user": "pgops_backup"}
+    with psycopg2.connect(password="of-the-tests-reader", **reach) as copy, copy.cursor() as cursor:
+        cursor.execute("select count(*), count(*) filter (where id = 1500) from items")
+        assert cursor.fetchone() == (int(content.split()[0]) - 1, 0)
+    # A tombstone that cannot be replayed lets nobody in.
+    site.connect("pgops_privacy", password="another-secret-than-that-of-the-tombstone")
+    run = site.run(DAG, database="app", target_time=at)
+    assert run.states["check_copy"] == "failed" and run.states["hand_over"] == "upstream_failed"
+    assert "keyed with another secret" in run.xcom("check_copy", "problem")["error"]
+
+
+def bury(site: Site, key: str) -> None:
+    """Leave the tombstone of an erasure."""
+    from pgops import privacy
+    from pgops.fleet import load_fleet
+    from pgops.operators import resources
+
+    policy = load_fleet().database("app").privacy
+    assert policy is not None
+    secret, dsn = resources.privacy_secrets(policy)[0], resources.dsn(policy.connection)
+    subject = privacy.identify(dsn, privacy.read_map(dsn, "app", policy), key)
+    privacy.write_tombstone(
+        site.bucket,
+        privacy.Tombstone(
+            id="20261123T000000Z-abcdef",
+            database="app",
+            table=policy.subject,
+            column=policy.key,
+            key_id=secret.id,
+            hashes=privacy.hashes(secret, "app", policy, subject),
+            requested_by="op",
+            approved_by="oncall",
+            at=datetime.now(UTC),
+        ),
+    )
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,8 @@ def job_of(context: Mapping[str, Any], fleet: Fleet, database: Database, plan: R
     started_at = context["dag_run"].run_after or datetime.now(UTC)
     given = found, database, recovery_id(found.server.name, context), plan
     if params["mode"] == IN_PLACE:
-        return Over(*given, started_at=started_at)
+        planned = context["ti"].xcom_pull(task_ids="plan_recovery") or {}
+        return Over(*given, started_at=started_at, data=planned.get("data"))
     hours = float(params.get("keep_hours") or found.policy.keep_hours)
     return Beside(*given, started_at=started_at, keep=timedelta(hours=hours))
 
@@ -117,7 +118,8 @@ class PlanRecoveryOperator(PgOpsOperator):
         lines = plan.lines()
         for line in (*lines, *(f"the way back: {one}" for one in way_back)):
             log.info("%s", line)
-        return {"id": job.id, "plan": to_xcom(plan), "lines": lines, "way_back": list(way_back)}
+        data = str(job.site.data) if isinstance(job, Over) else None
+        return {"id": job.id, "plan": to_xcom(plan), "lines": lines, "way_back": list(way_back), "data": data}
 
 
 class ApproveRecoveryOperator(SecondPersonOperator):

@@ -80,8 +80,11 @@ class Desk:
         also = [PurePosixPath(folder) for folder in folders()] if where == "local" else []
         return find_bindir(host, self.major(), also=also)
 
-    def site(self) -> Site:
+    def site(self, data: str | None = None) -> Site:
         """The server itself, to be recovered over.
+
+        Args:
+            data: its data directory, as it said while it was alive.
 
         Raises:
             Refused: the fleet file does not allow it, or its host cannot be reached.
@@ -94,17 +97,27 @@ class Desk:
                 where=f"include/fleet.yaml, servers, {self.server.name}, physical.recovery",
                 remedy="Recover it side by side; or add in_place: with approvers",
             )
-        host, data = resources.physical_host(self.server), resources.physical_directory(self.settings, self.server)
+        host = resources.physical_host(self.server)
         where = resources.physical_policy(self.server).host or ""
         return Site(
             host=host,
-            data=data,
+            data=PurePosixPath(data) if data else self._directory(),
             bindir=self.bindir(host, where),
             dsn=self.source,
             superuser=self.policy.superuser,
             stop=self.policy.in_place.stop,
             start=self.policy.in_place.start,
         )
+
+    def _directory(self) -> PurePosixPath:
+        try:
+            return resources.physical_directory(self.settings, self.server)
+        except PgOpsError as error:
+            raise Refused(
+                f"The server does not say where its data lies: {error.what}",
+                where=error.where,
+                remedy="Set physical.data_directory in include/fleet.yaml, since it is not running; nothing was touched",
+            ) from error
 
     def reader(self, place: Place) -> WalReader:
         """Reads the archive's last segments."""

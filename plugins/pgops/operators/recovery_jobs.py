@@ -176,14 +176,15 @@ class Over(Job):
 
     Args:
         started_at: when it was asked for.
+        data: the data directory; None asks the server, which is possible only before it is stopped.
     """
 
     mode = "in place"
 
-    def __init__(self, *given: Any, started_at: datetime) -> None:
+    def __init__(self, *given: Any, started_at: datetime, data: str | None) -> None:
         super().__init__(*given)
         self.started_at = started_at
-        self.site = self.desk.site()
+        self.site = self.desk.site(data)
 
     def lease(self, context: Mapping[str, Any]) -> Lease:
         """Of the data directory."""
