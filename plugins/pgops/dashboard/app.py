@@ -125,6 +125,7 @@ class _Pages:
             ("/", self.fleet),
             ("/database/{name}", self.database),
             ("/database/{name}/health", self.health_report),
+            ("/database/{name}/queries", self.query_report),
             ("/database/{name}/validations/{number}", self.validation_report),
         ):
             app.get(path, dependencies=seen, response_class=HTMLResponse)(page)
@@ -165,6 +166,10 @@ class _Pages:
     def health_report(self, name: str) -> Response:
         """The newest health check's report."""
         return self._report(name, "health_report", database=name)
+
+    def query_report(self, name: str) -> Response:
+        """The newest query review's report."""
+        return self._report(name, "query_report", database=name)
 
     def validation_report(self, name: str, number: int) -> Response:
         """The report of a rehearsed migration."""

@@ -27,6 +27,7 @@ class DatabasePage:
 
     Attributes:
         findings: all that are open and not muted, the worst first.
+        queries: the newest review.
         resolved, backups, drills, deployments, validations: rows of their queries, the newest first.
     """
 
@@ -39,6 +40,7 @@ class DatabasePage:
     drills: Sequence[Record]
     deployments: Sequence[Record]
     validations: Sequence[Record]
+    queries: Record | None
 
 
 def database_page(fleet: Fleet, reader: Reader, name: str, now: datetime) -> DatabasePage:
@@ -57,6 +59,7 @@ def database_page(fleet: Fleet, reader: Reader, name: str, now: datetime) -> Dat
         drills=drills[: -_LISTED - 1 : -1],
         deployments=reader.rows("deployments_of_database", database=name),
         validations=reader.rows("validations_of_database", database=name),
+        queries=next(iter(reader.rows("queries_of_database", database=name)), None),
     )
 
 
