@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from pgops.dashboard.app import PER_PAGE
 from tests.dashboard.facts import BACKUP, EVIL, HEALTH
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("", "database/app", "database/app/health", "database/app/validations/1", "metrics")
+PAGES = ("", "database/app", "database/app/health", "database/app/queries", "database/app/validations/1", "metrics")
 
 
 class Elements(HTMLParser):
@@ -150,6 +151,24 @@ def test_a_finding_is_told_with_its_age_its_mend_and_where_it_came_from(stand):
     page = stand.page("database/app")
     assert "95 %" in text(page) and "ALTER TABLE orders ALTER id TYPE bigint;" in page
     assert "/dags/daily_health_check/runs/manual__1%2F2%203" in page
+
+
+def test_the_newest_query_review_names_what_got_worse_and_which_index_would_help(stand):
+    found = {
+        "blind": "",
+        "regressions": [{"cause": "changed plan", "added": 75.0, "why": "index gone", "query": "SELECT <b> FROM t"}],
+        "advice": [{"kind": "candidate", "object": "public.t (a)", "says": "2 queries would use it"}],
+    }
+    stand.record(
+        "INSERT INTO pgops.query_reviews (run_id, database, at, facts, report) VALUES"
+        f" ('old', 'app', now() - interval '2 days', '{{}}', 'reports/old.html'),"
+        f" ('manual__7', 'app', now(), '{json.dumps(found)}', 'reports/queries.html')"
+    )
+    stand.bucket.put("reports/queries.html", b"<p>The whole review</p>", "text/html")
+    page = stand.page("database/app")
+    assert "75 s more a day" in text(page) and "public.t (a)" in text(page) and "SELECT &lt;b&gt; FROM t" in page
+    assert "/dags/query_review/runs/manual__7" in page
+    assert "The whole review" in stand.visitor().get("/fleet/database/app/queries").text
 
 
 def test_a_muted_finding_is_not_shown_among_the_open_ones_but_counted(stand):

@@ -126,6 +126,7 @@ class _Pages:
             ("/database/{name}", self.database),
             ("/database/{name}/health", self.health_report),
             ("/database/{name}/configuration", self.configuration_report),
+            ("/database/{name}/queries", self.query_report),
             ("/database/{name}/validations/{number}", self.validation_report),
         ):
             app.get(path, dependencies=seen, response_class=HTMLResponse)(page)
@@ -170,6 +171,10 @@ class _Pages:
     def configuration_report(self, name: str) -> Response:
         """The newest review of the settings of its server."""
         return self._report(name, "configuration_report", server=dict(self._known(name).names)[name])
+
+    def query_report(self, name: str) -> Response:
+        """The newest query review's report."""
+        return self._report(name, "query_report", database=name)
 
     def validation_report(self, name: str, number: int) -> Response:
         """The report of a rehearsed migration."""

@@ -29,6 +29,7 @@ class DatabasePage:
         findings: all that are open and not muted, the worst first.
         restorable: any instant from begins_at to ends_at, by the server's base backups and WAL; without them one row
             says that there are none, and no row that nobody looked.
+        queries: the newest review.
         resolved, backups, drills, deployments, validations, changes: rows of their queries, the newest first.
     """
 
@@ -43,6 +44,7 @@ class DatabasePage:
     deployments: Sequence[Record]
     validations: Sequence[Record]
     changes: Sequence[Record]
+    queries: Record | None
 
 
 def database_page(fleet: Fleet, reader: Reader, name: str, now: datetime) -> DatabasePage:
@@ -63,6 +65,7 @@ def database_page(fleet: Fleet, reader: Reader, name: str, now: datetime) -> Dat
         deployments=reader.rows("deployments_of_database", database=name),
         validations=reader.rows("validations_of_database", database=name),
         changes=reader.rows("changes_of_server", server=row.server),
+        queries=next(iter(reader.rows("queries_of_database", database=name)), None),
     )
 
 
