@@ -1,7 +1,7 @@
 """`./dev bench recovery`: base backups and WAL archiving of each engine, beside the source document's way and a copy.
 
 Base backup: against `pg_dump -Z 9` of the same data and a plain copy of the data directory. Archiving: segments a
-second against cp, of pgbench's WAL and of WAL that cannot be compressed. Pairs run in turns in one run: read the ratios.
+second against cp, of pgbench's WAL and of WAL that cannot be compressed. Pairs run in turns: read the ratios.
 """
 
 from __future__ import annotations
