@@ -1,4 +1,5 @@
-"""`./dev bench partitions`: making partitions beside bare PARTITION OF and pg_partman, the plan, an insert beside it.
+"""`./dev bench partitions`: making partitions beside bare PARTITION OF and pg_partman, the plan, an insert beside it,
+and an archive beside COPY.
 
 Pairs run in turns in one run, since a shared machine's speed changes from minute to minute: read the ratios.
 """
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.rig import partition_archive
 from benchmarks.rig import partitions as rig
 from benchmarks.rig.ground import Ground, ground
 from benchmarks.rig.measure import print_header, print_row, wait_until_idle
@@ -72,15 +74,29 @@ def stall(bench: Bench) -> list[dict[str, float]]:
     return bench.rounds(*rig.stalls(bench.place.server))
 
 
-# Archiving beside COPY (archive_vs_copy) is one more part: a function like these, and an entry here.
-PARTS: dict[str, Callable[[Bench], list[dict[str, float]]]] = {"premake": premake, "plan": plan, "stall": stall}
+def archive(bench: Bench) -> list[dict[str, float]]:
+    """A partition's archive, proven, beside COPY alone; seconds."""
+    partition_archive.make_history(bench.place, bench.arguments.rows)
+    bench.say(f"{bench.arguments.rows} rows are there to be archived")
+    rounds = bench.rounds(*partition_archive.ways(bench.place))
+    for one in rounds:
+        one["archive_vs_copy"] = one["archive"] / one["copy"]
+    return rounds
+
+
+PARTS: dict[str, Callable[[Bench], list[dict[str, float]]]] = {
+    "premake": premake,
+    "plan": plan,
+    "stall": stall,
+    "archive": archive,
+}
 
 
 def main() -> int:
     """Run the parts and print their tables and the line of JSON."""
     arguments = _arguments()
     try:
-        with ground(0.5, arguments.postgres) as place:
+        with ground(0.5 + arguments.rows / 2e6, arguments.postgres) as place:
             return _measure(place, arguments)
     except PgOpsError as error:
         print(f"bench: {error}", file=sys.stderr)
@@ -92,12 +108,13 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev bench partitions", description=__doc__)
     parser.add_argument("--parents", type=int, default=1000, help="partitioned tables (default 1000)")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of the partition to archive (default 1000000)")
     parser.add_argument("--pairs", type=int, default=3, help="rounds (default 3)")
     parser.add_argument("--postgres", type=int, metavar="MAJOR", help="PostgreSQL version (15 if installed, else 18)")
     parser.add_argument("--only", choices=PARTS, help="one part")
     arguments = parser.parse_args()
-    if arguments.parents < 1 or arguments.pairs < 1:
-        parser.error("--parents and --pairs must be greater than 0")
+    if min(arguments.parents, arguments.rows, arguments.pairs) < 1:
+        parser.error("--parents, --rows and --pairs must be greater than 0")
     return arguments
 
 
@@ -131,6 +148,7 @@ def _print_json(figures: dict[str, list[float]], arguments: argparse.Namespace, 
     line = {
         **{name: round(value, 3) for name, value in medians.items()},
         "parents": arguments.parents,
+        "rows": arguments.rows,
         "pairs": arguments.pairs,
         "server": f"PostgreSQL {version}, {platform.machine()}, files {'in memory' if memory else 'on disk'}",
     }

@@ -7,6 +7,8 @@ also notices a backup that never started: a paused DAG, an import error, no free
 | step | promise |
 |---|---|
 | `backup_watch` | fails for each database whose newest proven backup is too old, or that has none; alerts once a day |
+| `recoverability` | what can be restored of each server; fails when WAL stopped or no base backup serves |
+| `expired_recoveries` | copies of point_in_time_recovery are stopped and removed when their time is over |
 | `expired_exports` | exports of persons' data are removed when their time is over, whatever else failed |
 | `ping` | tells a dead-man's switch that somebody is watching; skipped without the Variable `pgops_dead_man_url` |
 
@@ -24,8 +26,11 @@ from pgops.operators.backup import FreshnessOperator
 from pgops.operators.exports import ExpiredExportsOperator
 from pgops.operators.fleet import FleetFileOperator
 from pgops.operators.ping import DeadManPingOperator
+from pgops.operators.recovery_desk import recoverable_servers
+from pgops.operators.recovery_drill import ExpiredRecoveriesOperator, RecoverabilityOperator
 
 fleet = load_fleet()
+servers = recoverable_servers(fleet)
 
 with DAG(
     dag_id="backup_watch",
@@ -53,6 +58,12 @@ with DAG(
             ExpiredExportsOperator.partial(task_id="expired_exports", map_index_template="{{ task.database }}").expand(
                 database=[database.name for database in fleet.databases if database.privacy]
             ),
+            RecoverabilityOperator.partial(task_id="recoverability", map_index_template="{{ task.server }}").expand(
+                server=servers
+            ),
+            ExpiredRecoveriesOperator.partial(
+                task_id="expired_recoveries", map_index_template="{{ task.server }}"
+            ).expand(server=servers),
             DeadManPingOperator(task_id="ping"),
         ],
     )

@@ -229,7 +229,8 @@ def test(arguments: argparse.Namespace) -> int:
 def lock(arguments: argparse.Namespace) -> int:
     """Compile all lock files, for every platform and from the oldest Python that the project supports."""
     os.environ["UV_SYSTEM_CERTS"] = "true"
-    flags = ("--quiet", "--universal", "--no-header", "--python-version", "3.11", *arguments.args)
+    overrides = ("--overrides", "requirements-overrides.txt")
+    flags = ("--quiet", "--universal", "--no-header", "--python-version", "3.11", *overrides, *arguments.args)
     codes = [
         _tool("uv", "pip", "compile", *flags, *annotated, f"{name}.txt", "-o", f"{name}.lock")
         for name, annotated in (

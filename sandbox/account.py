@@ -35,6 +35,13 @@ class Account:
         """Whether this identity cannot read the clone, so that its files lie elsewhere."""
         return self.uid is not None
 
+    @property
+    def command_prefix(self) -> tuple[str, ...]:
+        """What to put before a command of a shell to run it under this identity."""
+        if self.uid is None:
+            return self.prefix
+        return ("setpriv", f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups", "--")
+
     def folder(self, path: Path) -> Path:
         """Make a private folder for this identity and return where it really is."""
         if not self.relocates:

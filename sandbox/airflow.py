@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from pgops.errors import PgOpsError
+from sandbox import barman
+from sandbox.account import account
 from sandbox.processes import Processes
 from sandbox.rest import Api, ApiError
 from sandbox.state import PROJECT, State, is_free
@@ -174,6 +177,9 @@ class Airflow:
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",  # how soon a failed or cancelled task is seen
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            "PATH": os.pathsep.join([str(barman.programs(account())), os.environ.get("PATH", os.defpath)]),
+            "PGOPS_LOCAL_RECOVERIES": str(account().folder(self.state.folder / "recoveries")),
+            "PGOPS_LOCAL_RUN_AS": shlex.join(account().command_prefix),  # who owns the servers' files
             "PGOPS_RUN_COMMAND": "./dev run",  # how alerts here say what to run next
             "PGOPS_FLEET": os.environ.get("PGOPS_FLEET", str(PROJECT / "include" / "fleet.yaml")),
             "PGOPS_INCLUDE": os.environ.get("PGOPS_INCLUDE", str(PROJECT / "include")),

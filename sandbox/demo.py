@@ -28,10 +28,11 @@ def demo(sandbox: Sandbox, seconds: float, say: Callable[[str], None]) -> bool:
     drills.wait_until_known()
     api.patch("/dags/restore_drill", {"is_paused": False})  # each backup that exists then starts one
     outcome = Follower(api, "nightly_backup", say).run({}, seconds)
-    databases: Mapping[str, Any] = (outcome.result or {}).get("databases", {})
+    result: Mapping[str, Any] = outcome.result or {}
+    databases: Mapping[str, Any] = result.get("databases", {})
     backups = [one["backup"] for one in databases.values() if one["backup"]]
     say("--- what was backed up")
-    for line in report_lines({"databases": databases}):
+    for line in report_lines({"databases": databases, "servers": result.get("servers", {})}):
         say(line)
     say("--- restored and compared")
     proven = [_drill(api, f"{backup['database']}/{backup['backup_id']}", seconds, say) for backup in backups]

@@ -253,6 +253,8 @@ def _mapped_databases(dag_id: str, fleet: Fleet) -> Mapping[str, Sequence[str]]:
     """By task group or task, the databases over which this DAG maps it, in the order of its map indexes."""
     if dag_id == "nightly_backup":
         return {server: fleet.on_server(server) for server in fleet.server_names()}
+    if dag_id == "configuration_review":
+        return {"review_settings": fleet.tuned_servers()}
     return {"backup_watch": [name for name, _ in fleet.names]} if dag_id == "backup_watch" else {}
 
 

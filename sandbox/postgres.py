@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -319,6 +320,21 @@ class Standby(PostgresServer):
         said = server._run("pg_controldata", server.data).stdout
         found = re.search(r"system identifier:\s+(\d+)", said)
         return found.group(1) if found else ""
+
+
+def stop_servers_in(folder: Path) -> None:
+    """Stop whatever servers work somewhere below a folder; nobody needs what they hold."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.name().startswith("postgres") and Path(process.cwd()).is_relative_to(folder):
+                found.append(process)
+    for process in found:
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(signal.SIGQUIT)
+    _, alive = psutil.wait_procs(found, timeout=STOP_SECONDS)
+    for process in alive:
+        process.kill()
 
 
 def _quoted(value: str) -> str:

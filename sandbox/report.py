@@ -12,7 +12,8 @@ from pgops import units
 def report_lines(result: Any) -> list[str]:
     """The lines for what a report task returned; what is not known here is shown as it is."""
     if isinstance(result, Mapping) and isinstance(result.get("databases"), Mapping):
-        return [line for name, outcome in result["databases"].items() for line in backup_lines(name, outcome)]
+        lines = [line for name, outcome in result["databases"].items() for line in backup_lines(name, outcome)]
+        return lines + [base_line(name, outcome) for name, outcome in result.get("servers", {}).items()]
     if isinstance(result, Mapping) and "grades" in result:
         return health_lines(result)
     if isinstance(result, Mapping) and "passed" in result and "failures" in result:
@@ -31,6 +32,15 @@ def backup_lines(name: str, outcome: Mapping[str, Any]) -> list[str]:
         f"    {units.size(backup['bytes'])}, {backup['rows']} rows in {backup['tables']} tables, "
         f"{units.rate(rate)} from the {backup['taken_from']}",
     ]
+
+
+def base_line(server: str, outcome: Mapping[str, Any]) -> str:
+    """One server's base backup."""
+    backup = outcome["backup"]
+    if not outcome["ok"] or not backup:
+        return f"base backup of {server}: FAILED: {outcome['error']}"
+    kind = f"{backup['kind']} {backup['backup_id']}, {units.size(backup['bytes'])}"
+    return f"base backup of {server}: {kind}, read back with its WAL"
 
 
 def health_lines(result: Mapping[str, Any]) -> list[str]:

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import shlex
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 
 import psycopg2
 import yaml
 from psycopg2 import sql
 
 from pgops.errors import PgOpsError, Refused
-from sandbox import sample, settings
-from sandbox.account import account
+from pgops.physical.store import Store
+from sandbox import barman, sample, settings
 from sandbox.objectstore import S3Server
-from sandbox.postgres import Binaries, PostgresServer, Standby, pick
+from sandbox.postgres import Binaries, PostgresServer, Standby, pick, stop_servers_in
 from sandbox.state import PROJECT, State, is_free
 
 ROLES = PROJECT / "include" / "sql" / "roles"
 # Which file of include/sql/roles is run where: (server, database).
 ROLE_FILES = {
-    ("primary", "app"): ("backup.sql", "monitor.sql", "monitor_more.sql", "migrate.sql"),
+    ("primary", "postgres"): ("physical.sql", "recovery.sql"),
+    ("primary", "app"): ("backup.sql", "monitor.sql", "monitor_more.sql", "migrate.sql", "tuner.sql"),
     ("primary", "billing"): ("backup.sql",),
     ("primary", "crm"): ("backup.sql",),
     ("staging", "template1"): ("drill.sql",),
     ("operations", "ledger"): ("ledger.sql",),
 }
 S3_HOST = "s3:8333"
+# The command is known when the address of S3 is.
+ARCHIVING = {"wal_level": "replica", "archive_mode": "on", "archive_timeout": "60s"}
 
 
 class Servers:
@@ -44,13 +45,12 @@ class Servers:
         self.connections = connections
         binaries = pick(self._major(major))
         folder = state.folder / "postgres"
-        archive = account().folder(state.folder / "wal-archive")
 
         def server(name: str, **parameters: str) -> PostgresServer:
             parameters = {**_common(binaries), **parameters}
             return PostgresServer(name, binaries, folder / name, state.port(name), state.secret(name), parameters)
 
-        self.primary = server("primary", **_archiving(archive))
+        self.primary = server("primary", **ARCHIVING)
         self.standby = Standby("standby", self.primary, folder / "standby", state.port("standby"))
         self.staging = server("staging", max_wal_size="2GB")
         self.operations = server("operations", max_connections="200")
@@ -67,8 +67,9 @@ class Servers:
         for server in self._all():
             if not server.running() and not is_free(server.port):
                 server.port = self.state.move_port(server.name)
+        self._up_s3()  # before the primary: an archiver that failed tries again only after a minute
         with ThreadPoolExecutor() as pool:
-            jobs = [pool.submit(job) for job in (self._up_pair, self._up_staging, self._up_operations, self._up_s3)]
+            jobs = [pool.submit(job) for job in (self._up_pair, self._up_staging, self._up_operations)]
             for job in jobs:
                 job.result()
         self.state.put("postgres", "major", self.primary.binaries.major)
@@ -83,7 +84,9 @@ class Servers:
         return filled
 
     def down(self) -> None:
-        """Stop everything."""
+        """Stop everything, copies that were recovered too."""
+        copies = self.state.folder / "recoveries"
+        stop_servers_in(copies.resolve())
         with ThreadPoolExecutor() as pool:
             jobs = [pool.submit(server.stop) for server in self._all()]
             for job in jobs:
@@ -97,6 +100,12 @@ class Servers:
     def metadata_url(self) -> str:
         """Return where Airflow keeps its metadata."""
         return f"postgresql+psycopg2://airflow:{self.state.secret('airflow')}@127.0.0.1:{self.operations.port}/airflow"
+
+    def store(self) -> Store:
+        """Return the bucket as programs reach it."""
+        bucket, prefix = _bucket() or ("pgops-backups", "")
+        s3 = self.s3
+        return Store(bucket, prefix, s3.endpoint, "us-east-1", s3.access_key, s3.secret_key, path_style=True)
 
     def _all(self) -> tuple[PostgresServer | S3Server, ...]:
         return (*self.postgres, self.s3)
@@ -112,7 +121,12 @@ class Servers:
         return wanted or made_with
 
     def _up_pair(self) -> None:
-        _up(self.primary)
+        primary = self.primary
+        primary.settings["archive_command"] = barman.archive_command(primary.home, self.store(), primary.identity)
+        if primary.running():
+            primary.create()  # the address of S3 may be another one now
+            primary.execute("select pg_reload_conf()")
+        _up(primary)
         if not self.standby.running():
             _up(self.standby)
 
@@ -131,9 +145,7 @@ class Servers:
 
     def _up_s3(self) -> None:
         self.s3.start()
-        bucket = _bucket()
-        if bucket:
-            (self.s3.data / bucket).mkdir(exist_ok=True)
+        (self.s3.data / self.store().bucket).mkdir(exist_ok=True)
 
     def _admit(self, name: str) -> None:
         """Run the role files of a server and give the logins the passwords that Airflow's connections have."""
@@ -158,19 +170,6 @@ def _common(binaries: Binaries) -> dict[str, str]:
     if any(binaries.bindir.parent.glob("lib/**/pg_stat_statements.*")):
         parameters["shared_preload_libraries"] = "pg_stat_statements"
     return parameters
-
-
-def _archiving(archive: Path) -> dict[str, str]:
-    """Archive by copy and rename: a half-copied segment never has a segment's name. Archiving one again succeeds only
-    if it is the same, for PostgreSQL repeats what it does not know to be done."""
-    target = shlex.quote(str(archive).replace("%", "%%")) + "/%f"
-    return {
-        "wal_level": "replica",
-        "archive_mode": "on",
-        "archive_timeout": "60s",
-        "archive_command": f"cmp -s %p {target}"
-        f" || (test ! -f {target} && cp %p {target}.part && mv {target}.part {target})",
-    }
 
 
 def _up(server: PostgresServer) -> None:
@@ -202,10 +201,10 @@ def _s3_keys(connections: settings.Settings) -> tuple[str, str]:
     )
 
 
-def _bucket() -> str | None:
-    """Return the bucket of the fleet file; a file with mistakes is for the DAGs to report, not for the sandbox."""
+def _bucket() -> tuple[str, str] | None:
+    """Return the fleet file's bucket and prefix; its mistakes are for the DAGs to report, not for the sandbox."""
     try:
         document = yaml.safe_load((PROJECT / "include" / "fleet.yaml").read_text())
-        return str(document["storage"]["bucket"])
+        return str(document["storage"]["bucket"]), str(document["storage"].get("prefix") or "").strip("/")
     except (OSError, yaml.YAMLError, KeyError, TypeError):
         return None

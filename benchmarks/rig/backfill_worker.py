@@ -130,8 +130,9 @@ class Ours:
     def __init__(self, job: Job, stack: ExitStack) -> None:
         limits = policy(job.baseline_seconds)
         self._job, self._stop, self._name = job, threading.Event(), f"pgops.backfill.{job.backfill}"
+        # With nothing beside it the engine keeps its own 40 ms; the policy's few are for an application's tail.
         self._options = backfill.Options(
-            target_ms=limits.batch_ms,
+            target_ms=limits.batch_ms if job.throttled else backfill.Options.target_ms,
             on_error=limits.on_error,
             vacuum_dead_share=limits.vacuum_dead_share if job.vacuum else None,
         )

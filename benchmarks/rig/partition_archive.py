@@ -1,22 +1,14 @@
-"""What an archive costs: both formats written, downloaded again, loaded and compared, against COPY alone.
-
-python -m benchmarks.rig.partition_archive [--rows N] [--pairs N] [--major N]
-"""
+"""What an archive costs: both formats written, downloaded again, loaded and compared, against COPY alone."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import logging
 import os
-import statistics
 import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.rig.ground import BUCKET, Ground, ground
-from benchmarks.rig.measure import print_header, print_row, wait_until_idle
+from benchmarks.rig.ground import BUCKET, Ground
 from pgops.partitions.archive import Subject, archive, verify
 from pgops.partitions.manifest import archives_of, remove_folder
 from pgops.postgres import Dsn, client_program
@@ -30,30 +22,32 @@ INSERT INTO public.history
 SELECT n, n % 50000, '2024-01-01 00:00:00+00'::timestamptz + n * interval '1 second', 'setting ' || n % 40,
        md5(n::text), jsonb_build_object('theme', CASE n % 3 WHEN 0 THEN 'dark' ELSE 'light' END, 'n', n)
   FROM generate_series(1, {rows}) n;
-VACUUM ANALYZE public.history;
-CHECKPOINT
+VACUUM ANALYZE public.history
 """
 
 
-def archive_vs_copy(made: Ground, rows: int, pairs: int) -> tuple[list[float], list[float]]:
-    """Seconds of COPY alone and of the whole archive, in turns."""
-    dsn = Dsn("127.0.0.1", made.server.port, "postgres", "postgres", made.server.password)
+def make_history(place: Ground, rows: int) -> None:
+    """The table to archive, in the database postgres."""
     for statement in _TABLE.format(rows=rows).split(";\n"):
-        made.server.execute(statement)
-    bucket = Bucket(made.client(), BUCKET)
-    ((oid,),) = made.server.execute("SELECT 'public.history'::regclass::oid::bigint")
+        place.server.execute(statement)
+
+
+def ways(place: Ground) -> list[Callable[[], dict[str, float]]]:
+    """Seconds of COPY alone, and of the whole archive."""
+    dsn = Dsn("127.0.0.1", place.server.port, "postgres", "postgres", place.server.password)
+    bucket = Bucket(place.client(), BUCKET)
+    ((oid,),) = place.server.execute("SELECT 'public.history'::regclass::oid::bigint")
     subject = Subject(int(str(oid)), "public", "history", "public", "history_of_all", "FOR VALUES FROM (1) TO (2)")
-    copies, archives = [], []
-    for _ in range(pairs):
-        wait_until_idle()
-        copies.append(_copy_alone(dsn))
-        wait_until_idle()
+
+    def archived() -> dict[str, float]:
         started = time.monotonic()
         verify(bucket, archive(bucket, "bench", dsn, subject, "benchmark"), dsn)
-        archives.append(time.monotonic() - started)
+        seconds = time.monotonic() - started
         for one in archives_of(bucket, "bench"):
             remove_folder(bucket, one.folder(bucket))
-    return copies, archives
+        return {"archive": seconds}
+
+    return [lambda: {"copy": _copy_alone(dsn)}, archived]
 
 
 def _copy_alone(dsn: Dsn) -> float:
@@ -63,24 +57,3 @@ def _copy_alone(dsn: Dsn) -> float:
     with Path(os.devnull).open("wb") as nowhere:
         subprocess.run(argv, env={**os.environ, "PGPASSWORD": dsn.password}, stdout=nowhere, check=True)
     return time.monotonic() - started
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Print a table and one JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--major", type=int, default=None)
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    with ground(options.rows / 5e6 + 0.2, options.major) as made:
-        copies, archives = archive_vs_copy(made, options.rows, options.pairs)
-    print_header(f"archive of {options.rows} rows, seconds")
-    print_row("COPY alone", copies)
-    print_row("archived and proven", archives)
-    ratio = statistics.median(ours / bare for ours, bare in zip(archives, copies, strict=True))
-    print(json.dumps({"archive_vs_copy": round(ratio, 2), "rows": options.rows}))
-
-
-if __name__ == "__main__":
-    main()

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO
 
 from pgops.errors import PgOpsError
@@ -62,7 +62,9 @@ class Program:
         argv: program and arguments; never a secret, everybody on the host can read them.
         env: variables added to this process's environment (PGPASSWORD goes here).
         where: what an error names as the place.
-        stdin, stdout: as for subprocess; standard error is always read, logged and kept for the error.
+        stdin, stdout: as for subprocess; standard error is always read and kept for the error.
+        watch: gets the lines of standard error as they come; without it they are logged.
+        inherit: whether the program gets this process's environment; if not, `env` is all that it gets.
     """
 
     def __init__(
@@ -73,12 +75,15 @@ class Program:
         env: Mapping[str, str] | None = None,
         stdin: int | IO[bytes] | None = subprocess.DEVNULL,
         stdout: int | IO[bytes] | None = subprocess.DEVNULL,
+        watch: Callable[[str], None] | None = None,
+        inherit: bool = True,
     ) -> None:
+        self._watch = watch
         self.name = os.path.basename(argv[0])  # noqa: PTH119 - argv is text
         self.where = where
         self._process = subprocess.Popen(
             list(argv),
-            env={**os.environ, "LC_ALL": "C", **(env or {})},
+            env={**(os.environ if inherit else {}), "LC_ALL": "C", **(env or {})},
             stdin=stdin,
             stdout=stdout,
             stderr=subprocess.PIPE,
@@ -97,6 +102,11 @@ class Program:
         return self._process.pid
 
     @property
+    def last_words(self) -> str:
+        """The last lines of its standard error."""
+        return "\n".join(self._stderr)
+
+    @property
     def stdin(self) -> IO[bytes]:
         """The pipe to the program's input; only if it was started with stdin=PIPE."""
         assert self._process.stdin is not None
@@ -113,7 +123,10 @@ class Program:
         for line in self._process.stderr:
             text = line.decode(errors="replace").rstrip()
             self._stderr.append(text)
-            log.info("%s: %s", self.name, text)
+            if self._watch is None:
+                log.info("%s: %s", self.name, text)
+            else:
+                self._watch(text)
 
     def wait(self) -> None:
         """Wait for the end; raise ProgramFailed unless the exit code is 0."""
@@ -121,7 +134,7 @@ class Program:
         self._reader.join(timeout=5)
         _running.discard(self)
         if code != 0:
-            raise ProgramFailed(self.name, code, "\n".join(self._stderr), self.where)
+            raise ProgramFailed(self.name, code, self.last_words, self.where)
 
     def stop(self, grace: float = 5.0) -> None:
         """End the program: SIGTERM, then SIGKILL after `grace` seconds. Harmless when it has ended."""

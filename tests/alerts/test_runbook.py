@@ -13,7 +13,7 @@ from pgops.errors import LostOwnership, Refused
 RUNBOOK = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
 PARTS = ("What it means", "How bad", "First command", "How to fix", "How to confirm")
 DEV_COMMANDS = {"demo", "test", "up", "down", "status", "run", "freshness", "bench"}
-PROCEDURES = {"restore-a-database-now"}  # steps to follow, to which no alert leads
+PROCEDURES = {"restore-a-database-now", "someone-dropped-a-table"}  # steps to follow, to which no alert leads
 DAGS = {path.stem for path in (Path(__file__).parents[2] / "dags").glob("*.py")}
 
 

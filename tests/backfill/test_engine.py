@@ -44,6 +44,8 @@ KEYS = {
     "time": ("id timestamptz PRIMARY KEY", "id", "'2020-01-01'::timestamptz + g * interval '1.000001 s'"),
     "float": ("id float8 PRIMARY KEY", "id", "g / 7.0"),
     "gaps of a billion": ("id bigint PRIMARY KEY", "id", "g * 1000000000::bigint"),
+    "a gap of a billion": ("id bigint PRIMARY KEY", "id", "g + CASE WHEN g > 700 THEN 1000000000 ELSE 0 END"),
+    "small and negative": ("id smallint PRIMARY KEY", "id", "g - 1000"),
     "names": ('"I d""x" bigint PRIMARY KEY', '"I d""x"', "g"),
     "none": ("id int", "id", "g"),
     "nullable": ("id int UNIQUE", "id", "nullif(g, 5)"),

@@ -385,6 +385,22 @@ def test_a_row_that_moves_into_a_partition_that_was_done_is_found_by_the_closing
     assert backfill.state(each_database, job.id).rows_done == 999
 
 
+def test_a_row_that_is_refused_only_at_the_commit_is_skipped_too(each_database: Dsn) -> None:
+    users(each_database, 300)
+    execute(
+        each_database,
+        """
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE 'not this one' USING ERRCODE = 'check_violation'; END $$;
+        CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON users DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW WHEN (new.id = 123) EXECUTE FUNCTION refuse();
+        """,
+    )
+    worked = backfill.work(each_database, begun(each_database).id, options=replace(SMALL, on_error="skip"))
+    assert (worked.outcome, worked.rows, worked.skipped) == ("done", 299, 1)
+    assert one(each_database, "SELECT array_agg(id) FROM users WHERE tier IS NULL") == [123]
+
+
 def test_without_a_key_a_skipped_row_that_somebody_mends_meanwhile_is_done_by_the_sweep(each_database: Dsn) -> None:
     users(each_database)
     execute(each_database, "ALTER TABLE users DROP CONSTRAINT users_pkey")

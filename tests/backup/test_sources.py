@@ -87,7 +87,7 @@ def test_a_client_older_than_the_server_is_refused(postgres_of, bucket, ledger, 
         pytest.skip("needs PostgreSQL 15 and 18")
     only_15 = client_program("pg_dump", 150000).parent
     client_program.cache_clear()
-    monkeypatch.setattr(programs, "_folders", lambda: [only_15])
+    monkeypatch.setattr(programs, "folders", lambda: [only_15])
     with fresh_database(postgres_of(18)) as dsn:
         error = refusal(Night(dsn, bucket, ledger))
     client_program.cache_clear()

@@ -231,6 +231,8 @@ def fresh_site(stand: Stand, folder: Path) -> Iterator[Site]:
     client.create_bucket(Bucket=name)
     document = yaml.safe_load((ROOT / "include" / "fleet.yaml").read_text())
     document["storage"]["bucket"] = name
+    for server in document["servers"]:
+        server.pop("physical", None)  # this server archives no WAL
     for database in document["databases"]:
         database.get("backup", {}).pop("prefer_standby", None)  # there is none here
         database.pop("standby_connection", None)

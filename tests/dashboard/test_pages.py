@@ -237,6 +237,22 @@ def test_what_a_ledger_does_not_record_yet_is_named_until_it_does(stand):
     assert "Backfills" not in text(stand.page()).partition("Not shown")[2]
 
 
+def test_retiring_partitions_and_requests_that_wait_are_shown(stand):
+    stand.record(
+        "INSERT INTO pgops.partition_states (database, oid, schema, name, parent, range, state) VALUES"
+        " ('app', 1, 'public', 'h_1', 'public.h', 'x', 'grace'),"
+        " ('app', 2, 'public', 'h_2', 'public.h', 'x', 'detached'),"
+        " ('app', 3, 'public', 'h_3', 'public.h', 'x', 'dropped')",
+        "INSERT INTO pgops.subject_requests (id, database, kind, subject_hash, key_id, state, requested_by)"
+        " VALUES ('r1', 'app', 'erase', 'ab', 'k', 'found', 'op')",
+    )
+    page = text(stand.page())
+    assert "2 retiring" in page and "1 data request" in page
+    missing = page.partition("Not shown")[2].lower()
+    assert "retired partitions" not in missing and "requests about personal data" not in missing
+    assert "1 wait to be dropped, 1 under way" in text(stand.page("database/app"))
+
+
 # --- when something is missing ---
 
 

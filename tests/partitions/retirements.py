@@ -20,7 +20,7 @@ import psycopg2
 from pgops.fleet.partitions import PartitionPolicies, PartitionPolicy
 from pgops.ledger import Ledger
 from pgops.partitions import archive as archiving
-from pgops.partitions import manifest, retire, rewrite
+from pgops.partitions import manifest, restore, retire, rewrite
 from pgops.partitions.place import Place
 from pgops.postgres import Dsn
 from pgops.storage import Bucket
@@ -118,6 +118,10 @@ def die_at(step: str, call: int, after: bool) -> None:
         "drop": (retire._Path, "drop_unless_changed"),
         "upload": (rewrite, "write_draft"),
         "remove": (rewrite, "remove_folder"),
+        "load": (restore, "load"),
+        "compare": (restore, "compare"),
+        "note": (restore, "_record"),
+        "attach": (restore, "with_ladder"),
     }[step]
     really, calls = getattr(holder, name), []
 
@@ -140,6 +144,9 @@ def main(facts: dict[str, Any]) -> None:
     if facts["step"].startswith("rewrite"):
         (one,) = manifest.archives_of(bucket, at.database)
         rewrite.rewrite_archive(bucket, one, at.scratch, rewrite.RowsOf(("id",), "7"), "test")
+    elif facts["step"].startswith("restore"):
+        (one,) = manifest.archives_of(bucket, at.database)
+        restore.restore_attached(at, one, later(3))
     else:
         retire.advance(replace(at, by="killed"), facts["oid"], NO_GRACE)
 

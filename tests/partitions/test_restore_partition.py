@@ -23,7 +23,7 @@ from pgops.partitions.unfinished import unfinished
 from pgops.postgres import Dsn
 from pgops.storage import Bucket
 from tests import servers
-from tests.partitions.retirements import EVENTS, NO_GRACE, POLICY, content, forget, later, oid_of, place, run
+from tests.partitions.retirements import EVENTS, NO_GRACE, POLICY, content, forget, killed, later, oid_of, place, run
 from tests.partitions.test_partition_archive import LONG, ODD
 
 
@@ -84,6 +84,28 @@ def test_a_restored_partition_that_was_corrected_is_archived_again(here: Place) 
     assert one.proof is not None
     told = advance(here, oid_of(here.source, "events_old"), POLICY, one.proof.at + timedelta(days=7))
     assert told.state == "grace" and told.archive != one.folder(here.bucket)
+
+
+@pytest.mark.parametrize(
+    ("step", "after"), [("load", False), ("load", True), ("compare", True), ("note", True), ("attach", True)]
+)
+def test_killed_while_it_comes_back_it_is_there_whole_or_not_at_all_and_the_next_run_ends_it(
+    here: Place, step: str, after: bool
+) -> None:
+    before = content(here.source, "events")
+    one = retired(here)
+    assert killed(here, 0, f"restore {step}", 1, after) == -9
+    there = content(here.source, "events")
+    assert there == (before if step == "attach" else [])
+    if not there:
+        assert restore_attached(here, one, later(3)).rows == 1000
+    assert content(here.source, "events") == before
+    assert run(here.source, "SELECT count(*) FROM pg_tables WHERE schemaname = 'archive_restore'") == [(0,)]
+    for left in unfinished(here):  # the ledger knows of a table that is gone
+        assert left.oid != oid_of(here.source, "events_old")
+        advance(here, left.oid, NO_GRACE)
+    assert unfinished(here) == ()
+    assert advance(here, oid_of(here.source, "events_old"), NO_GRACE).state == "restored"
 
 
 def test_a_copy_beside_shows_the_rows_and_is_dropped_after_its_expiry(here: Place) -> None:

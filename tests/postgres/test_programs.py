@@ -22,7 +22,7 @@ def install(tmp_path, monkeypatch, *majors):
         program.write_text(f"#!/bin/sh\necho 'pg_dump (PostgreSQL) {major}.3 (Debian {major}.3-1)'\n")
         program.chmod(0o755)
         folders.append(program.parent)
-    monkeypatch.setattr(programs, "_folders", lambda: folders)
+    monkeypatch.setattr(programs, "folders", lambda: folders)
     client_program.cache_clear()
 
 

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from sandbox.processes import wait_until
+from tests.servers import eventually
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
@@ -199,4 +200,5 @@ def test_the_sources_let_the_connections_in_and_archive_their_wal(dev: Dev) -> N
             psycopg2.connect(user=connection.login, password=connection.password, **keywords).close()
             entered.append(connection.id)
     assert len(entered) >= 6
-    assert any((dev.folder / "wal-archive").iterdir())
+    archive = dev.folder / "s3" / "data" / "pgops-backups" / "postgres" / "_physical" / "barman" / "primary" / "wals"
+    assert eventually(lambda: any(archive.glob("*/*.gz")), seconds=90)

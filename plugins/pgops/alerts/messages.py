@@ -125,6 +125,33 @@ class BackupLine:
 
 
 @dataclass(frozen=True)
+class BaseLine:
+    """What became of one server's base backup tonight.
+
+    Args:
+        server: its name in the fleet.
+        ok: proven: read back with the WAL that it needs.
+        backup_id: the engine's name of it.
+        kind: full or delta.
+        taken: tonight; else the one before is young enough.
+        bytes: what lies in the bucket.
+        seconds: that taking it took.
+        error: why it is not ok.
+        notes: what the reader must know though it is ok.
+    """
+
+    server: str
+    ok: bool
+    backup_id: str = ""
+    kind: str = ""
+    taken: bool = False
+    bytes: int | None = None
+    seconds: float | None = None
+    error: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class NightlyReport:
     """One night of the whole fleet."""
 
@@ -134,6 +161,7 @@ class NightlyReport:
     log_url: str
     pruned: int = 0
     command: str = ""
+    bases: tuple[BaseLine, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -244,14 +272,16 @@ def nightly_message(report: NightlyReport, *, runbook_url: str | None = None) ->
     """One message for the whole fleet: failures first, then a table that a phone can show."""
     failed = sorted((line for line in report.lines if not line.ok), key=lambda line: line.name)
     proven = sorted((line for line in report.lines if line.ok), key=_worst_first)
-    headline = _nightly_headline(len(report.lines), len(failed))
+    unsafe = [base for base in report.bases if not base.ok]
+    headline = _nightly_headline(len(report.lines), len(failed), len(unsafe))
     blocks = [header(headline), markdown(_nightly_totals(report, proven))]
-    blocks += _failures(failed)
-    end = ending(report.log_url, report.command if failed else "", "a-task-failed" if failed else "", runbook_url)
-    notes = _notes(proven)
+    blocks += _failures(failed) + _bases(report.bases)
+    bad = bool(failed or unsafe)
+    end = ending(report.log_url, report.command if bad else "", "a-task-failed" if bad else "", runbook_url)
+    notes = _notes([(line.name, line.notes) for line in proven] + [(base.server, base.notes) for base in report.bases])
     room = MESSAGE_TEXT - text_length([*blocks, *notes, *end])
     blocks += [*_proven_table(proven, room), *notes, *end]
-    names = ", ".join(line.name for line in failed)
+    names = ", ".join([*(line.name for line in failed), *(f"base backup of {base.server}" for base in unsafe)])
     plain = headline.split(" ", 1)[1] + (f" ({names})" if names else "")
     return Message(safe(plain, NOTIFICATION_TEXT), tuple(blocks[:MESSAGE_BLOCKS]))
 
@@ -308,12 +338,29 @@ def ending(
     return [*next_command, markdown(_links(log_url, section, runbook_url, log_label))]
 
 
-def _nightly_headline(total: int, failed: int) -> str:
+def _nightly_headline(total: int, failed: int, unsafe: int) -> str:
     if total == 0:
         return f"{BAD_ICON} Nightly backup: no database in the fleet"
+    bases = f", {_count(unsafe, 'base backup')} FAILED" if unsafe else ""
     if failed == 0:
-        return f"{GOOD_ICON} Nightly backup: {_count(total, 'database')} proven"
-    return f"{BAD_ICON} Nightly backup: {failed} of {_count(total, 'database')} FAILED"
+        return f"{BAD_ICON if unsafe else GOOD_ICON} Nightly backup: {_count(total, 'database')} proven{bases}"
+    return f"{BAD_ICON} Nightly backup: {failed} of {_count(total, 'database')} FAILED{bases}"
+
+
+def _bases(lines: Sequence[BaseLine]) -> list[Block]:
+    """The servers' base backups, a line each."""
+    told = []
+    for line in sorted(lines, key=lambda line: (line.ok, line.server))[:DETAILED_FAILURES]:
+        if not line.ok:
+            why = code_block(line.error or "No error was reported: see the log.", 350)
+            told.append(f"{BAD_ICON} *Failed:* {code(line.server, 100)}\n{why}")
+            continue
+        when_taken = f"in {units.duration(line.seconds)}" if line.taken else "of before, young enough"
+        told.append(
+            f"{code(line.server, 60)} {line.kind} {code(line.backup_id, 60)} {units.size(line.bytes)} {when_taken}"
+        )
+    more = [f"and {len(lines) - len(told)} more"] if len(lines) > len(told) else []
+    return [markdown("*Base backups*\n" + "\n".join([*told, *more]))] if told else []
 
 
 def _nightly_totals(report: NightlyReport, proven: Sequence[BackupLine]) -> str:
@@ -382,8 +429,8 @@ def _row(name: str, size: str, time: str, rate: str, change: str, proof: str) ->
     return f"{name:<{NAME_WIDTH}} {size:>7} {time:>6} {rate:>5} {change:>5} {one_line(proof, 9)}".rstrip()
 
 
-def _notes(lines: Sequence[BackupLine]) -> list[Block]:
-    noted = [f"{code(line.name, 60)}: {safe(note, 160)}" for line in lines for note in line.notes]
+def _notes(lines: Sequence[tuple[str, Sequence[str]]]) -> list[Block]:
+    noted = [f"{code(name, 60)}: {safe(note, 160)}" for name, notes in lines for note in notes]
     if not noted:
         return []
     more = [f"and {len(noted) - DETAILED_NOTES} more notes"] if len(noted) > DETAILED_NOTES else []

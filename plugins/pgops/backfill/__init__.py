@@ -9,7 +9,8 @@ from pgops.backfill.pace import Go, Pace, Stop, Unthrottled, Wait
 from pgops.backfill.plan import Plan, plan
 from pgops.backfill.spec import Spec, read, read_yaml
 from pgops.backfill.stall import Stall
-from pgops.backfill.worker import BadRow, Options, Worked, work
+from pgops.backfill.walk import BadRow, Options, Worked
+from pgops.backfill.worker import work
 
 __all__ = [
     "BadRow",

@@ -37,11 +37,11 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
 }
-# What no workflow records yet, beside the tables that this ledger lacks.
-_TO_COME = {"configuration drift": "not recorded yet: no workflow compares pg_settings so far"}
 _AREAS = {
     "grades": "health checks",
     "runs": "links to runs",
+    "configurations": "configuration drift",
+    "changes_of_server": "changes of settings",
     "horizons": "partition horizon",
     "partitions": "retired partitions",
     "requests": "requests about personal data",
@@ -125,6 +125,7 @@ class _Pages:
             ("/", self.fleet),
             ("/database/{name}", self.database),
             ("/database/{name}/health", self.health_report),
+            ("/database/{name}/configuration", self.configuration_report),
             ("/database/{name}/queries", self.query_report),
             ("/database/{name}/validations/{number}", self.validation_report),
         ):
@@ -166,6 +167,10 @@ class _Pages:
     def health_report(self, name: str) -> Response:
         """The newest health check's report."""
         return self._report(name, "health_report", database=name)
+
+    def configuration_report(self, name: str) -> Response:
+        """The newest review of the settings of its server."""
+        return self._report(name, "configuration_report", server=dict(self._known(name).names)[name])
 
     def query_report(self, name: str) -> Response:
         """The newest query review's report."""
@@ -229,4 +234,6 @@ def _missing(reader: Reader, rows: Sequence[Row]) -> dict[str, str]:
     named = {_AREAS.get(area, area.replace("_of_database", "")): why for area, why in reader.missing.items()}
     if not any(row.horizon for row in rows):
         named.setdefault(_AREAS["horizons"], "no check has measured it")
-    return {**named, **_TO_COME}
+    if not any(row.configuration for row in rows):
+        named.setdefault(_AREAS["configurations"], "no review has looked at it")
+    return named

@@ -27,19 +27,23 @@ class DatabasePage:
 
     Attributes:
         findings: all that are open and not muted, the worst first.
+        restorable: any instant from begins_at to ends_at, by the server's base backups and WAL; without them one row
+            says that there are none, and no row that nobody looked.
         queries: the newest review.
-        resolved, backups, drills, deployments, validations: rows of their queries, the newest first.
+        resolved, backups, drills, deployments, validations, changes: rows of their queries, the newest first.
     """
 
     row: Row
     findings: tuple[Finding, ...]
     muted: tuple[Finding, ...]
+    restorable: Sequence[Record]
     resolved: Sequence[Record]
     charts: tuple[Trend, ...]
     backups: Sequence[Record]
     drills: Sequence[Record]
     deployments: Sequence[Record]
     validations: Sequence[Record]
+    changes: Sequence[Record]
     queries: Record | None
 
 
@@ -53,12 +57,14 @@ def database_page(fleet: Fleet, reader: Reader, name: str, now: datetime) -> Dat
         row=replace(row, findings=tuple(findings)),
         findings=tuple(one for one in findings if one.until is None),
         muted=tuple(one for one in findings if one.until is not None),
+        restorable=reader.rows("restorable_of_server", server=row.server),
         resolved=reader.rows("resolved", database=name),
         charts=tuple(trend for trend in _measured(reader, name) + _proven(backups, drills) if len(trend.points) > 1),
         backups=backups[: -_LISTED - 1 : -1],
         drills=drills[: -_LISTED - 1 : -1],
         deployments=reader.rows("deployments_of_database", database=name),
         validations=reader.rows("validations_of_database", database=name),
+        changes=reader.rows("changes_of_server", server=row.server),
         queries=next(iter(reader.rows("queries_of_database", database=name)), None),
     )
 

@@ -168,6 +168,25 @@ class Requests:
 
 
 @dataclass(frozen=True)
+class Configuration:
+    """The newest review of the server's settings; `unfinished` counts changes that nobody has seen done."""
+
+    server: str
+    at: datetime
+    run_id: str
+    counts: Mapping[str, int]
+    has_report: bool
+    dangerous: Sequence[str]
+    advice: Sequence[str]
+    unfinished: int
+
+    @property
+    def level(self) -> Level:
+        """How soon a person should look."""
+        return Level.WARN if self.dangerous or self.unfinished else Level.INFO if self.advice else Level.OK
+
+
+@dataclass(frozen=True)
 class Row:
     """One database."""
 
@@ -181,6 +200,7 @@ class Row:
     backup: Backup | None = None
     drill: Drill | None = None
     deployment: Deployment | None = None
+    configuration: Configuration | None = None
     backfills: tuple[Backfill, ...] = ()
     horizon: Horizon | None = None
     retiring: Retiring | None = None
@@ -229,6 +249,8 @@ class Row:
             found.append(Level.WARN)
         if self.deployment and self.deployment.state == "failed":
             found.append(Level.CRIT)
+        if self.configuration and self.configuration.level is Level.WARN:
+            found.append(Level.WARN)
         return max(found)
 
 
@@ -248,6 +270,8 @@ def fleet_rows(fleet: Fleet, reader: Reader, now: datetime, names: Sequence[str]
     drills = _records(reader, Drill, "drills", wanted)
     deployments = _records(reader, Deployment, "deployments", wanted)
     backfills = _records(reader, Backfill, "backfills", wanted)
+    servers = sorted({homes[name] for name in wanted if name in homes})
+    settings = {one["server"]: Configuration(**one) for one in reader.rows("configurations", servers=servers)}
     rows = [
         Row(
             name=name,
@@ -260,6 +284,7 @@ def fleet_rows(fleet: Fleet, reader: Reader, now: datetime, names: Sequence[str]
             backup=_first(backups, name),
             drill=_first(drills, name),
             deployment=_first(deployments, name),
+            configuration=settings.get(homes.get(name, "")),
             backfills=tuple(backfills.get(name, ())),
         )
         for name in wanted

@@ -16,33 +16,42 @@ from pgops.fleet.models import (
     Settings,
 )
 from pgops.fleet.partitions import PartitionPolicies, PartitionPolicy
+from pgops.fleet.physical import PhysicalPolicy, PhysicalRetention
 from pgops.fleet.privacy import PrivacyPolicy, SubjectTable
 from pgops.fleet.problems import FleetProblem
 from pgops.fleet.queries import QueryPolicy
+from pgops.fleet.recoveries import InPlacePolicy, RecoveryPolicy
+from pgops.fleet.tuning import Deliberate, TuningPolicy
 
 __all__ = [
     "BackfillPolicy",
     "BackupPolicy",
     "Canary",
     "Database",
+    "Deliberate",
     "DeployPolicy",
     "DrillPolicy",
     "Fleet",
     "FleetProblem",
     "Golden",
     "HealthPolicy",
+    "InPlacePolicy",
     "LatencyPolicy",
     "LocalCopy",
     "LockBudget",
     "MigrationPolicy",
     "PartitionPolicies",
     "PartitionPolicy",
+    "PhysicalPolicy",
+    "PhysicalRetention",
     "PrivacyPolicy",
     "QueryPolicy",
+    "RecoveryPolicy",
     "Retention",
     "Server",
     "Settings",
     "SubjectTable",
+    "TuningPolicy",
     "Watch",
     "fleet_file",
     "load_fleet",

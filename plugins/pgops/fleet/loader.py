@@ -19,11 +19,14 @@ from pydantic import BaseModel, ValidationError
 
 from pgops.fleet.base import NAME_PATTERN
 from pgops.fleet.models import BackupPolicy, Database, DrillPolicy, Fleet, Server, Settings
+from pgops.fleet.physical import PhysicalPolicy
 from pgops.fleet.problems import FleetProblem
+from pgops.fleet.tuning import TuningPolicy
 from pgops.include import include_folder
 
 _Entry = TypeVar("_Entry", bound=BaseModel)
 _SECTIONS = ("servers", "databases", "defaults")  # of the top level, beside the keys of Settings
+_OF_SERVERS: dict[str, type[BaseModel]] = {"physical": PhysicalPolicy, "tuning": TuningPolicy}
 
 
 def fleet_file() -> Path:
@@ -63,8 +66,10 @@ class _Reader:
         servers = [
             server
             for position, entry in enumerate(self._list("servers"))
-            if (server := self._validated(Server, entry, f"servers[{position}]", None))
+            if (server := self._server(entry, f"servers[{position}]"))
         ]
+        if os.environ.get("PGOPS_PHYSICAL") == "off":  # a deployment that cannot log in to the servers' hosts
+            servers = [server.model_copy(update={"physical": None}) for server in servers]
         self._refuse_duplicates("servers", (server.name for server in servers), None)
         defaults = self._defaults()
         names: list[tuple[str, str]] = []
@@ -90,6 +95,20 @@ class _Reader:
             names=tuple(dict(names).items()),
             problems=tuple(self.problems),
         )
+
+    def _server(self, entry: Any, key: str) -> Server | None:
+        """A mistake in one policy of a server must not keep its databases from being backed up."""
+        name = _text(entry, "name")
+        if not name:
+            return self._validated(Server, entry, key, None)
+        given = {policy: entry[policy] for policy in _OF_SERVERS if policy in entry}
+        plain = {known: value for known, value in entry.items() if known not in given}
+        found = {
+            policy: self._validated(_OF_SERVERS[policy], value, f"{key}.{policy}", None, (name, policy))
+            for policy, value in given.items()
+        }
+        server = self._validated(Server, plain, key, None)
+        return server and server.model_copy(update=found)
 
     def _defaults(self) -> dict[str, Any]:
         defaults = self.document.get("defaults") or {}
@@ -117,13 +136,15 @@ class _Reader:
         self._problem(None, section, f"{section} is not a list of entries", "Start from the file in the repository")
         return []
 
-    def _validated(self, model: type[_Entry], entry: Any, key: str, database: str | None) -> _Entry | None:
+    def _validated(
+        self, model: type[_Entry], entry: Any, key: str, database: str | None, server: tuple[str, str] | None = None
+    ) -> _Entry | None:
         try:
             return model.model_validate(entry)
         except ValidationError as error:
             for fault in error.errors():
                 at = ".".join([key, *(str(part) for part in fault["loc"])])
-                self._problem(database, at, _sentence(fault), _remedy(fault, model))
+                self._problem(database, at, _sentence(fault), _remedy(fault, model), server)
             return None
 
     def _refuse_duplicates(self, section: str, names: Iterable[str], database: str | None) -> None:
@@ -134,8 +155,10 @@ class _Reader:
     def _duplicates(names: Iterable[str]) -> list[str]:
         return [name for name, count in Counter(names).items() if count > 1]
 
-    def _problem(self, database: str | None, key: str, what: str, remedy: str) -> None:
-        self.problems.append(FleetProblem(database, self.file, key, what, remedy))
+    def _problem(
+        self, database: str | None, key: str, what: str, remedy: str, server: tuple[str, str] | None = None
+    ) -> None:
+        self.problems.append(FleetProblem(database, self.file, key, what, remedy, *(server or ())))
 
 
 def _text(entry: Any, key: str) -> str | None:

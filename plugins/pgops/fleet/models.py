@@ -16,13 +16,15 @@ from pgops.fleet.base import Canary, ConnectionId, Name, Policy
 from pgops.fleet.health import HealthPolicy
 from pgops.fleet.migrations import MigrationPolicy
 from pgops.fleet.partitions import PartitionPolicies
+from pgops.fleet.physical import PhysicalPolicy
 from pgops.fleet.privacy import PrivacyPolicy
 from pgops.fleet.problems import FleetProblem
 from pgops.fleet.queries import QueryPolicy
+from pgops.fleet.tuning import TuningPolicy
 
 SCHEDULED = (
     *("nightly_backup", "backup_watch", "partition_maintenance", "daily_health_check"),
-    *("query_snapshot", "query_review"),
+    *("recovery_drill", "query_snapshot", "query_review", "configuration_review"),
 )
 
 
@@ -96,10 +98,16 @@ class DrillPolicy(Policy):
 
 
 class Server(Policy):
-    """A PostgreSQL server; `pool` is the Airflow pool that limits what runs on it at a time."""
+    """A PostgreSQL server.
+
+    pool: the Airflow pool that limits what runs on it at a time.
+    physical: how its base backups and WAL are kept; none are when it is empty.
+    """
 
     name: Name
     pool: str = "default_pool"
+    physical: PhysicalPolicy | None = None
+    tuning: TuningPolicy | None = None
 
 
 class Database(Policy):
@@ -236,11 +244,39 @@ class Fleet:
             Refused: something that concerns the whole file is wrong.
         """
         for problem in self.problems:
-            if problem.database is None:
+            if problem.database is None and problem.server is None:
                 raise problem.refusal()
         if self.settings is None:  # every way to get here leaves a problem; this is for the type checker
             raise Refused("The fleet file has no settings", where=self.path, remedy="Fill it in")
         return self.settings
+
+    def server(self, name: str, policy: str = "") -> Server:
+        """One server, or the reason why it cannot be worked on by that policy.
+
+        Raises:
+            Refused: the file, or this policy of the server, is wrong; or there is no such server.
+        """
+        self.checked_settings()
+        for problem in self.problems:
+            if (problem.server, problem.policy) == (name, policy):
+                raise problem.refusal()
+        for server in self.servers:
+            if server.name == name:
+                return server
+        known = ", ".join(server.name for server in self.servers) or "none"
+        raise Refused(f"There is no server {name!r}", where=self.path, remedy=f"Name one of: {known}")
+
+    def physical_servers(self) -> list[str]:
+        """Servers of which base backups are taken; one with a bad policy is among them, as in tuned_servers."""
+        return self._servers_with("physical")
+
+    def tuned_servers(self) -> list[str]:
+        """Servers whose settings are reviewed; one with a bad policy is among them, and fails with its own error."""
+        return self._servers_with("tuning")
+
+    def _servers_with(self, policy: str) -> list[str]:
+        bad = {problem.server for problem in self.problems if problem.policy == policy}
+        return [server.name for server in self.servers if getattr(server, policy) or server.name in bad]
 
     def database(self, name: str) -> Database:
         """One database, or the reason why it cannot be worked on.

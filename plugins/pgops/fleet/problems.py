@@ -9,13 +9,18 @@ from pgops.errors import Refused
 
 @dataclass(frozen=True)
 class FleetProblem:
-    """Something wrong in the fleet file. `database` is None when it concerns the whole file."""
+    """Something wrong in the fleet file.
+
+    It concerns a database, or one policy of a server, or (both are None) the whole file.
+    """
 
     database: str | None
     file: str
     key: str
     what: str
     remedy: str
+    server: str | None = None
+    policy: str = ""
 
     def refusal(self) -> Refused:
         """The problem as the error that people read."""

@@ -18,7 +18,7 @@ from pgops.postgres import Dsn, Limits, connect
 
 log = logging.getLogger(__name__)
 _current: set[str] = set()
-NEWEST = "0011"  # the version of the schema that this code was written for
+NEWEST = "0012"  # the version of the schema that this code was written for
 
 
 @dataclass(frozen=True)

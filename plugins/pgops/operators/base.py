@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from pgops.errors import PgOpsError
-from pgops.fleet import Database, Fleet, load_fleet
+from pgops.fleet import Database, Fleet, Server, load_fleet
 
 
 def run_name(context: Mapping[str, Any]) -> str:
@@ -30,27 +30,21 @@ class FailedForGood(PgOpsError, AirflowFailException):
         PgOpsError.__init__(self, error.what, where=error.where, remedy=error.remedy)
 
 
-class PgOpsOperator(BaseOperator):
-    """Runs `work` for one database.
+class _SupervisedOperator(BaseOperator):
+    """Runs `do` as part of one entry of the fleet file."""
 
-    Args:
-        database: its name in the fleet file; the label of a mapped task.
-    """
-
-    template_fields: Sequence[str] = ("database",)
     ui_color = "#e3ecf5"
 
-    def __init__(self, *, database: str, **kwargs: Any) -> None:
-        kwargs.setdefault("map_index_template", "{{ task.database }}")
-        super().__init__(**kwargs)
-        self.database = database
-
     @abstractmethod
-    def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> Any:
+    def do(self, context: Mapping[str, Any], fleet: Fleet) -> Any:
         """Do it and return what XCom keeps."""
 
+    @abstractmethod
+    def entry(self) -> dict[str, str]:
+        """Which entry that is."""
+
     def about(self) -> dict[str, Any]:
-        """What the report must know of a failed task beside its database."""
+        """What the report must know of a failed task beside its entry."""
         return {}
 
     def execute(self, context: Any) -> Any:
@@ -59,12 +53,10 @@ class PgOpsOperator(BaseOperator):
 
         try:
             with ending_with_the_parent():
-                fleet = load_fleet()
-                return self.work(context, fleet, fleet.database(self.database))
+                return self.do(context, load_fleet())
         except PgOpsError as error:
             # The report says in one line what failed; a failed task leaves no result.
-            problem = {"database": self.database, **self.about(), "error": str(error)}
-            context["ti"].xcom_push(key="problem", value=problem)
+            context["ti"].xcom_push(key="problem", value={**self.entry(), **self.about(), "error": str(error)})
             if error.retry:
                 raise
             raise FailedForGood(error) from error
@@ -76,3 +68,58 @@ class PgOpsOperator(BaseOperator):
 
         cancel_all()
         stop_all()
+
+
+class PgOpsOperator(_SupervisedOperator):
+    """Runs `work` for one database.
+
+    Args:
+        database: its name in the fleet file; the label of a mapped task.
+    """
+
+    template_fields: Sequence[str] = ("database",)
+
+    def __init__(self, *, database: str, **kwargs: Any) -> None:
+        kwargs.setdefault("map_index_template", "{{ task.database }}")
+        super().__init__(**kwargs)
+        self.database = database
+
+    @abstractmethod
+    def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> Any:
+        """Do it and return what XCom keeps."""
+
+    def do(self, context: Mapping[str, Any], fleet: Fleet) -> Any:
+        """Work on the database, as the fleet file has it now."""
+        return self.work(context, fleet, fleet.database(self.database))
+
+    def entry(self) -> dict[str, str]:
+        """The database."""
+        return {"database": self.database}
+
+
+class ServerOperator(_SupervisedOperator):
+    """Runs `work` for one server.
+
+    Args:
+        server: its name in the fleet file; the label of a mapped task.
+    """
+
+    template_fields: Sequence[str] = ("server",)
+    policy: ClassVar[str]  # of the server, by which it works
+
+    def __init__(self, *, server: str, **kwargs: Any) -> None:
+        kwargs.setdefault("map_index_template", "{{ task.server }}")
+        super().__init__(**kwargs)
+        self.server = server
+
+    @abstractmethod
+    def work(self, context: Mapping[str, Any], fleet: Fleet, server: Server) -> Any:
+        """Do it and return what XCom keeps."""
+
+    def do(self, context: Mapping[str, Any], fleet: Fleet) -> Any:
+        """Work on the server, as the fleet file has it now."""
+        return self.work(context, fleet, fleet.server(self.server, self.policy))
+
+    def entry(self) -> dict[str, str]:
+        """The server."""
+        return {"server": self.server}

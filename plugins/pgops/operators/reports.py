@@ -17,34 +17,37 @@ from pgops.operators.base import FailedForGood
 from pgops.operators.results import pulled
 
 if TYPE_CHECKING:
-    from pgops.alerts.messages import BackupLine, Canary
+    from pgops.alerts.messages import BackupLine, BaseLine, Canary
     from pgops.fleet import Canary as Question
     from pgops.recovery import DrillReport, Scratch
 
 log = logging.getLogger(__name__)
 
 STEPS = ("preflight", "dump", "verify", "commit", "prune")
+BASE_STEPS = ("base_backup", "verify_base_backup", "prune_base_backups")
 _BAD = ("failed", "upstream_failed", "removed")
 
 
 class NightlyReportOperator(BaseOperator):
-    """Says what became of every database tonight, and fails when one of them was not backed up.
+    """Says what became of every database and server tonight, and fails when one of them was not backed up.
 
     It does no work of its own, so clearing it repeats none. Runs whatever failed before it.
 
     Args:
         groups: the databases of each task group, in the order in which the group was expanded.
+        servers: of which base backups are taken.
     """
 
-    def __init__(self, *, groups: Mapping[str, Sequence[str]], **kwargs: Any) -> None:
+    def __init__(self, *, groups: Mapping[str, Sequence[str]], servers: Sequence[str] = (), **kwargs: Any) -> None:
         kwargs.setdefault("trigger_rule", TriggerRule.ALL_DONE)
         kwargs.setdefault("on_failure_callback", None)  # each failure has already been told
         super().__init__(**kwargs)
         self.groups = {group: list(names) for group, names in groups.items()}
+        self.servers = list(servers)
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Return what the run came to, per database."""
-        from pgops.alerts.messages import NightlyReport, nightly_message, run_command
+        from pgops.alerts.messages import NightlyReport, nightly_message
 
         try:
             settings = load_fleet().checked_settings()
@@ -58,7 +61,9 @@ class NightlyReportOperator(BaseOperator):
         for name, outcome in outcomes.items():
             log.info("%s", _sentence(name, outcome))
             record_run(settings, context, name, "success" if outcome["ok"] else "failed", outcome)
+        bases = {server: outcome for server in self.servers if (outcome := self._base_outcome(context, server, states))}
         failed = sorted(name for name, outcome in outcomes.items() if not outcome["ok"])
+        failed_bases = sorted(server for server, outcome in bases.items() if not outcome["ok"])
         started_at = context["dag_run"].start_date or datetime.now(UTC)
         report = NightlyReport(
             lines=tuple(_line(name, outcome) for name, outcome in outcomes.items()),
@@ -66,14 +71,38 @@ class NightlyReportOperator(BaseOperator):
             seconds=(datetime.now(UTC) - started_at).total_seconds(),
             log_url=context["ti"].log_url,
             pruned=sum(len(outcome["pruned"]) for outcome in outcomes.values()),
-            command=run_command("nightly_backup", {"databases": failed}) if failed else "",
+            command=_again(failed, failed_bases) if failed or failed_bases else "",
+            bases=tuple(_base_line(server, outcome) for server, outcome in bases.items()),
         )
         tell_slack(nightly_message(report, runbook_url=settings.runbook_url), settings, "nightly_report")
-        result = {"databases": outcomes, "failed": failed}
-        if failed:
+        result = {"databases": outcomes, "failed": failed, "servers": bases, "failed_servers": failed_bases}
+        if failed or failed_bases:
             context["ti"].xcom_push(key="return_value", value=result)
-            raise AirflowFailException("; ".join(f"{name}: {outcomes[name]['error']}" for name in failed))
+            errors = [f"{name}: {outcomes[name]['error']}" for name in failed]
+            errors += [f"{server}: {bases[server]['error']}" for server in failed_bases]
+            raise AirflowFailException("; ".join(errors))
         return result
+
+    @staticmethod
+    def _base_outcome(context: Any, server: str, states: Mapping[str, str]) -> dict[str, Any]:
+        """What became of a server's base backup; nothing when none was asked for."""
+        group = f"{server}_physical"
+        steps = {step: states.get(f"{group}.{step}") for step in BASE_STEPS}
+        if steps["base_backup"] == "skipped":
+            return {}
+        results = {step: next(iter(pulled(context, f"{group}.{step}")), None) for step in BASE_STEPS}
+        problems = {step: next(iter(pulled(context, f"{group}.{step}", "problem")), None) for step in BASE_STEPS}
+        bad = [step for step, state in steps.items() if state in _BAD]
+        told = next((f"{step}: {problem['error']}" for step, problem in problems.items() if problem), "")
+        outcome = {
+            "ok": not bad and results["verify_base_backup"] is not None,
+            "error": "" if not bad else told or f"{bad[0]}: the task {steps[bad[0]]}, see its log",
+            "backup": results["base_backup"],
+            "verified": results["verify_base_backup"],
+            "pruned": (results["prune_base_backups"] or {}).get("removed", []),
+        }
+        log.info("base backup of %s: %s", server, outcome["error"] or (outcome["backup"] or {}).get("backup_id"))
+        return outcome
 
     @staticmethod
     def _outcomes(
@@ -100,6 +129,34 @@ class NightlyReportOperator(BaseOperator):
                 "prune_dry_run": pruned.get(name, {}).get("dry_run", False),
             }
         return outcomes
+
+
+def _again(databases: Sequence[str], servers: Sequence[str]) -> str:
+    """The command that repeats what failed."""
+    from pgops.alerts.messages import run_command
+
+    conf: dict[str, Any] = {"databases": list(databases)} if databases else {}
+    return run_command("nightly_backup", conf | ({"base_backup": True} if servers else {}))
+
+
+def _base_line(server: str, outcome: Mapping[str, Any]) -> BaseLine:
+    from pgops.alerts.messages import BaseLine
+
+    backup = outcome["backup"] or {}
+    return BaseLine(
+        server=server,
+        ok=outcome["ok"],
+        backup_id=backup.get("backup_id", ""),
+        kind=backup.get("kind", ""),
+        taken=bool(backup.get("taken")),
+        bytes=backup.get("bytes"),
+        seconds=backup.get("seconds"),
+        error=outcome["error"],
+        notes=(
+            *backup.get("notes", ()),
+            *(f"swept up {one}, which nobody finished" for one in backup.get("swept", ())),
+        ),
+    )
 
 
 def _line(name: str, outcome: Mapping[str, Any]) -> BackupLine:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgops.errors import Refused
@@ -13,9 +16,12 @@ from pgops.fleet import (
     HealthPolicy,
     MigrationPolicy,
     PartitionPolicies,
+    PhysicalPolicy,
     PrivacyPolicy,
     QueryPolicy,
+    Server,
     Settings,
+    TuningPolicy,
 )
 from pgops.operators.base import run_name
 
@@ -23,6 +29,10 @@ if TYPE_CHECKING:
     from pgops.catalog import Catalog
     from pgops.ledger import Lease, Ledger
     from pgops.partitions.place import Place
+    from pgops.physical.engines import Source
+    from pgops.physical.host import LocalHost, SshAddress, SshHost
+    from pgops.physical.nightly import NightlyEngine
+    from pgops.physical.store import Store
     from pgops.postgres import Dsn
     from pgops.privacy import Secret
     from pgops.storage import Bucket
@@ -246,6 +256,21 @@ def partition_place(settings: Settings, database: Database, context: Mapping[str
     )
 
 
+def tuning_policy(server: Server) -> TuningPolicy:
+    """What a server's machine is and who may change its settings.
+
+    Raises:
+        Refused: the fleet file does not say.
+    """
+    if server.tuning is None:
+        raise Refused(
+            f"The settings of {server.name} are not reviewed",
+            where=f"include/fleet.yaml, servers, {server.name}",
+            remedy="Add tuning: with connection, memory, cpus, disk, connections and approvers",
+        )
+    return server.tuning
+
+
 def privacy_policy(database: Database) -> PrivacyPolicy:
     """How a person's data in a database is exported and erased.
 
@@ -263,3 +288,145 @@ def privacy_secrets(policy: PrivacyPolicy) -> tuple[Secret, ...]:
     found = connection(policy.secret_connection)
     previous = found.extra_dejson.get("previous", [])
     return tuple(Secret(str(one)) for one in (found.password or "", *previous))
+
+
+def physical_policy(server: Server) -> PhysicalPolicy:
+    """How a server's base backups and WAL are kept.
+
+    Raises:
+        Refused: the fleet file does not say.
+    """
+    if server.physical is None:
+        raise Refused(
+            f"{server.name} has no base backups",
+            where=f"include/fleet.yaml, servers, {server.name}",
+            remedy="Add physical: with engine, connection and host",
+        )
+    return server.physical
+
+
+def host(name: str, run_as: Sequence[str] = ()) -> LocalHost | SshHost:
+    """A host of the fleet file: "local", or an Airflow connection of type ssh.
+
+    $PGOPS_LOCAL_RUN_AS is what goes before commands on this machine where the policy does not say.
+    """
+    from pgops.physical.host import LocalHost, SshHost
+
+    if name == "local":
+        return LocalHost(run_as=run_as or shlex.split(os.environ.get("PGOPS_LOCAL_RUN_AS", "")))
+    return SshHost(ssh_address(name), run_as)
+
+
+def ssh_address(connection_id: str) -> SshAddress:
+    """A connection of type ssh, with the extras that Airflow's SSH provider knows.
+
+    Unlike there, an unknown host key is refused unless the connection says no_host_key_check.
+    """
+    from pgops.physical.host import SshAddress
+
+    found = connection(connection_id)
+    if not found.host:
+        raise Refused(
+            f"The connection {connection_id!r} names no host",
+            where="Admin > Connections",
+            remedy="Set host and login, and in the extra: private_key or key_file, and host_key",
+        )
+    extras = found.extra_dejson
+    unchecked = str(extras.get("no_host_key_check", "false")).lower() == "true" and not extras.get("host_key")
+    return SshAddress(
+        host=found.host,
+        port=found.port or 22,
+        user=found.login or "",
+        password="" if extras.get("private_key") or extras.get("key_file") else found.password or "",
+        private_key=extras.get("private_key") or "",
+        key_file=extras.get("key_file") or "",
+        passphrase=extras.get("private_key_passphrase") or "",
+        host_key=extras.get("host_key") or "",
+        check_host_key=not unchecked,
+        timeout=float(extras.get("conn_timeout") or 15),
+    )
+
+
+def physical_host(server: Server) -> LocalHost | SshHost:
+    """Where a server's files are.
+
+    Raises:
+        Refused: nobody can log in there.
+    """
+    policy = physical_policy(server)
+    if policy.host is None:
+        raise Refused(
+            f"Nobody can log in to the host of {server.name}",
+            where=f"include/fleet.yaml, servers, {server.name}, physical.host",
+            remedy="Set it to local or to an Airflow connection of type ssh",
+        )
+    return host(policy.host, policy.run_as)
+
+
+def physical_directory(settings: Settings, server: Server) -> PurePosixPath:
+    """Where a server keeps its data; asked from it unless the fleet file says."""
+    return physical_source(server).directory()
+
+
+def physical_source(server: Server) -> Source:
+    """A server as an engine's programs reach it."""
+    from pgops.physical.engines import Source
+    from pgops.physical.store import Secrets
+
+    policy = physical_policy(server)
+    return Source(
+        server=server.name,
+        dsn=dsn(policy.connection),
+        host=None if policy.host is None else host(policy.host, policy.run_as),
+        data_directory=_path(policy.data_directory),
+        programs=_path(policy.programs),
+        secrets=Secrets(_path(policy.recovery.place if policy.recovery else None), _path(policy.envdir)),
+        full_every_days=policy.full_every_days,
+        max_deltas=policy.max_deltas,
+    )
+
+
+def _path(text: str | None) -> PurePosixPath | None:
+    return None if text is None else PurePosixPath(text)
+
+
+def store(settings: Settings) -> Store:
+    """The bucket of the fleet file, for programs outside of this process.
+
+    Keys of the connection are handed on; where it has none (roles, profiles) the hosts have their own.
+    """
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    from pgops.physical.store import Store
+
+    connection(settings.storage.connection)
+    found = S3Hook(aws_conn_id=settings.storage.connection).conn_config
+    s3 = (found.extra_config.get("config_kwargs") or {}).get("s3") or {}
+    return Store(
+        bucket=settings.storage.bucket,
+        prefix=settings.storage.prefix,
+        endpoint=found.get_service_endpoint_url("s3") or "",
+        region=found.region_name or "",
+        access_key=found.aws_access_key_id or "",
+        secret_key=found.aws_secret_access_key or "",
+        session_token=found.aws_session_token or "",
+        path_style=s3.get("addressing_style") == "path",
+    )
+
+
+def engine(settings: Settings, server: Server) -> NightlyEngine:
+    """The engine that keeps a server's base backups and WAL."""
+    from pgops.physical.engines import BarmanEngine, WalgEngine
+
+    policy = physical_policy(server)
+    given = physical_source(server), store(settings), bucket(settings)
+    if policy.engine == "walg":
+        return WalgEngine(*given, settings=policy.settings)
+    return BarmanEngine(*given, compression=policy.compression, jobs=policy.jobs)
+
+
+def physical_lease(settings: Settings, server: str, context: Mapping[str, Any]) -> Lease:
+    """The right to write a server's base backups; it belongs to the DAG run."""
+    from pgops.ledger import Lease
+
+    return Lease(ledger(settings), f"physical/{server}", run_name(context))

