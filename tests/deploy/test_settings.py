@@ -190,7 +190,7 @@ def test_loading_twice_is_loading_once_and_updates_what_changed(metadata, tmp_pa
     assert "14 connections, 2 pools and 0 variables" in first.stdout
     after_first = metadata.rows(CONNECTIONS)
     assert ("pg_app", "postgres", "primary", 5432, "app", "pgops_backup") in after_first
-    assert len(after_first) == 13
+    assert len(after_first) == 14
 
     changed = tmp_path / "settings.yaml"
     changed.write_text(
