@@ -47,6 +47,7 @@ case ${PGOPS_SERVER:?} in
         create_role backup app billing crm
         create_role migrate app
         create_role monitor app
+        create_role physical postgres
         as_superuser --dbname=app --file="$PROJECT/include/sql/roles/monitor_more.sql"
         as_superuser --dbname=postgres \
             --command="CREATE ROLE standby LOGIN REPLICATION" \

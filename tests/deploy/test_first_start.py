@@ -24,6 +24,7 @@ PASSWORDS = {
     "PGOPS_DRILL_PASSWORD": "the drill's",
     "PGOPS_MIGRATE_PASSWORD": "the deployments'",
     "PGOPS_MONITOR_PASSWORD": "the monitor's",
+    "PGOPS_PHYSICAL_PASSWORD": "the physical's",
     "PGOPS_LEDGER_PASSWORD": "the ledger's",
     "REPLICATION_PASSWORD": "the standby's",
     "AIRFLOW_DATABASE_PASSWORD": "Airflow's",

@@ -37,13 +37,14 @@ def test_the_file_names_what_the_workflows_use():
     assert {c.id for c in loaded.connections} == {
         "pg_app", "pg_app_owner", "pg_billing", "pg_crm", "pg_app_standby", "pg_drill", "pgops_ledger", "aws_backups",
         "slack_default", "pgops_privacy", "pg_app_monitor", "pg_billing_monitor", "pg_crm_monitor",
+        "pg_primary_physical",
     }  # fmt: skip
     assert {p.name: p.slots for p in loaded.pools} == {"pg_primary": 2, "pg_staging": 1}
 
 
 def test_sources_are_read_by_the_backup_and_monitor_roles_and_changed_by_deployments_alone():
     on_sources = [c for c in settings.load(FILE).connections if c.host in ("primary", "standby")]
-    assert {c.login for c in on_sources if not c.id.endswith(("_owner", "_monitor"))} == {"pgops_backup"}
+    assert {c.login for c in on_sources if not c.id.endswith(("_owner", "_monitor", "_physical"))} == {"pgops_backup"}
     assert {c.login for c in on_sources if c.id.endswith("_monitor")} == {"pgops_monitor"}
     assert {c.login for c in on_sources if c.id.endswith("_owner")} == {"pgops_migrate"}
 
@@ -186,10 +187,10 @@ def test_loading_twice_is_loading_once_and_updates_what_changed(metadata, tmp_pa
 
     first = metadata.load("--file", str(FILE))
     assert first.returncode == 0, first.stderr[-2000:]
-    assert "13 connections, 2 pools and 0 variables" in first.stdout
+    assert "14 connections, 2 pools and 0 variables" in first.stdout
     after_first = metadata.rows(CONNECTIONS)
     assert ("pg_app", "postgres", "primary", 5432, "app", "pgops_backup") in after_first
-    assert len(after_first) == 13
+    assert len(after_first) == 14
 
     changed = tmp_path / "settings.yaml"
     changed.write_text(
