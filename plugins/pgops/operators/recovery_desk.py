@@ -127,7 +127,7 @@ class Desk:
         return WalReader(place.host, place.bindir, self.engine.restore_command(place.host), folder)
 
     def needs(self, databases: Sequence[Database] = ()) -> Needs | None:
-        """What a host must have, for these databases too; as the ledger has it when it is silent."""
+        """What a host must have, for these databases too; as the ledger has it when none answers."""
         from pgops.physical.needs import ask_needs, needs_from_json, together
 
         sources = [self.source, *(resources.dsn(database.connection) for database in databases)]
