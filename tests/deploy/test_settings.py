@@ -203,7 +203,7 @@ def test_loading_twice_is_loading_once_and_updates_what_changed(metadata, tmp_pa
     )
     assert second.returncode == 0, second.stderr[-2000:]
     after_second = metadata.rows(CONNECTIONS)
-    assert len(after_second) == 13
+    assert len(after_second) == 14
     assert ("pg_app", "postgres", "127.0.0.1", 21001, "app", "pgops_backup") in after_second
     pools = metadata.rows("SELECT pool, slots FROM slot_pool WHERE pool LIKE 'pg%' ORDER BY pool")
     assert pools == [("pg_primary", 3), ("pg_staging", 1)]
