@@ -126,9 +126,9 @@ def _archived_per_second(bench: Bench, kind: str, command: str) -> float:
     """Fill the archiver's queue while it cannot work, then let it work with `command`."""
     server = bench.server
     _archive_with(server, "false")
-    wanted = bench.arguments.segments
     ((begun,),) = server.execute("select pg_current_wal_insert_lsn()")
-    while int(str(server.execute(f"select (pg_current_wal_insert_lsn() - '{begun}') / 16777216 - {wanted}")[0][0])) < 0:
+    enough = f"select pg_current_wal_insert_lsn() - '{begun}' >= {bench.arguments.segments} * 16777216"
+    while server.execute(enough) != [(True,)]:
         _write_wal(server, kind)
     server.execute("select pg_switch_wal()")
     waiting = "select count(*) from pg_ls_archive_statusdir() where name like '%.ready'"
@@ -155,7 +155,7 @@ def _write_wal(server: PostgresServer, kind: str) -> None:
     else:
         program = server.binaries.bindir / "pgbench"
         subprocess.run(
-            [program, "--no-vacuum", "--client=2", "--transactions=4000", "--quiet", server.dsn()],
+            [program, "--no-vacuum", "--client=2", "--transactions=4000", server.dsn()],
             check=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

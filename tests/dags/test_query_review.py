@@ -12,7 +12,7 @@ from sandbox.servers import ROLES
 from tests import servers
 from tests.dags.conftest import DATABASES, ROOT, Site
 from tests.inbox import shown
-from tests.queries.test_review import BACKDATE
+from tests.queries.test_regressions import BACKDATE
 
 pytestmark = pytest.mark.airflow
 

@@ -11,7 +11,7 @@ import pytest
 from pgops.ledger import Ledger
 from pgops.postgres import Dsn
 from sandbox.rest import quote
-from tests.queries.test_review import BACKDATE
+from tests.queries.test_regressions import BACKDATE
 from tests.servers import eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
