@@ -197,6 +197,18 @@ def test_gone_is_resolved_only_if_the_check_could_look() -> None:
         assert not changes.resolved
 
 
+def test_gone_is_not_resolved_while_others_fill_the_list() -> None:
+    check = replace(CHECK, versions=((15, 18, "SELECT 1 LIMIT 2"),))
+    rows = {about: row(11, about=about) for about in "abc"}
+    before = judge(check, Answer((rows["b"], rows["c"])), PLACE, ()).findings
+    full = report(judge(check, Answer((rows["a"], rows["b"])), PLACE, ()))
+    assert [one.object for one in compare(full, before).unseen] == ["c"]
+    assert "more than the 2" in full.blind[0].why
+    for less in ((rows["a"],), (rows["a"], row(9, about="d"))):
+        seen = report(judge(check, Answer(less), PLACE, ()))
+        assert [one.object for one in compare(seen, before).resolved] == ["b", "c"] and not seen.blind
+
+
 def test_a_check_that_is_no_more_retires_its_findings() -> None:
     before = judged(CHECK, row(11)).findings
     changes = compare(report(outcome(Status.OK, "another")), before)

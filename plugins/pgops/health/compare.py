@@ -96,13 +96,13 @@ def _change(finding: Finding, earlier: Finding | None) -> str:
 
 
 def _end(gone: Finding, report: Report) -> str:
-    """What became of a finding that is not there any more. No finding is good news only if its check could look."""
+    """What became of a finding that is not there any more. That is good news only if its check could look at all."""
     outcome = next((one for one in report.outcomes if _would_say(one, gone)), None)
     if outcome is None:
         return "retired"
     if not outcome.findings:
         return "resolved" if outcome.status is Status.OK else "unseen"
-    blind = any(one.status is Status.UNKNOWN and one.object == gone.object for one in outcome.findings)
+    blind = outcome.cut or any(one.status is Status.UNKNOWN and one.object == gone.object for one in outcome.findings)
     return "unseen" if blind else "resolved"
 
 

@@ -49,11 +49,15 @@ def judge(check: Check, answer: Answer, place: Place, history: Sequence[Snapshot
     if answer.missing is not None:
         return Outcome(check, place.server, place.database, answer.missing, answer.why, seconds=answer.seconds)
     verdicts = [(row, _verdict(check, row, place, history)) for row in answer.rows]
-    found = _one_each([one for row, verdict in verdicts if (one := _finding(check, row, verdict, place)) is not None])
+    each = [_finding(check, row, verdict, place) for row, verdict in verdicts]
+    found = _one_each([one for one in each if one is not None])
     measures = tuple(Measure(row.object, verdict.value) for row, verdict in verdicts)
     status = found[0].status if found else Status.OK
-    why = next((one.says for one in found if one.status is Status.UNKNOWN), "") if status is Status.UNKNOWN else ""
-    return Outcome(check, place.server, place.database, status, why, tuple(found), measures, answer.seconds)
+    cut = len(each) == check.most and None not in each
+    why = f"there may be more than the {check.most} that it lists" if cut else ""
+    if status is Status.UNKNOWN:
+        why = next(one.says for one in found if one.status is Status.UNKNOWN)
+    return Outcome(check, place.server, place.database, status, why, tuple(found), measures, answer.seconds, cut)
 
 
 def _one_each(findings: list[Finding]) -> list[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ Dimension = Literal["percent", "seconds", "bytes", "count"]
 Level = Literal["info", "warn", "crit"]
 
 _BLIND_SHARE = 0.10
+_LIMIT = re.compile(r"\bLIMIT (\d+)\s*$")
 
 
 class Status(StrEnum):
@@ -89,6 +91,12 @@ class Check:
     def query(self, major: int) -> str | None:
         """The query for a major version."""
         return next((text for first, last, text in self.versions if first <= major <= last), None)
+
+    @property
+    def most(self) -> int | None:
+        """The most rows that its query gives, where it ends with a LIMIT."""
+        limit = _LIMIT.search(self.versions[0][2]) if self.versions else None
+        return int(limit[1]) if limit else None
 
     def level(self, value: float) -> Status:
         """What a value means."""
@@ -185,6 +193,7 @@ class Outcome:
 
     Attributes:
         database: empty when it is about the whole server.
+        cut: whether its query's LIMIT was filled by findings, so that there may be more.
     """
 
     check: Check
@@ -195,6 +204,7 @@ class Outcome:
     findings: tuple[Finding, ...] = ()
     measures: tuple[Measure, ...] = ()
     seconds: float = 0
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -243,7 +253,8 @@ class Report:
         return tuple(
             one
             for one in self.outcomes
-            if one.status in (Status.UNKNOWN, Status.SKIPPED)
+            if one.cut
+            or one.status in (Status.UNKNOWN, Status.SKIPPED)
             or any(finding.status is Status.UNKNOWN for finding in one.findings)
         )
 
