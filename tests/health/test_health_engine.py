@@ -121,6 +121,33 @@ def test_a_broken_check_costs_that_check_alone(each_database: Dsn) -> None:
     assert [the(report, name).status for name in ("before", "after")] == [Status.OK] * 2
 
 
+def test_a_name_in_no_encoding_costs_its_check_alone(each_postgres: PostgresServer) -> None:
+    each_postgres.execute("CREATE DATABASE old ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    dsn = Dsn("127.0.0.1", each_postgres.port, "old", "postgres", each_postgres.password)
+    names = "SELECT relname AS object, 11 AS value, '' AS says, '' AS mend FROM pg_class WHERE relname LIKE '%s'"
+    asked = made("good", names % "good%"), made("bad", names % "bad%"), made("after")
+    try:
+        with closing(psycopg2.connect(dsn.conninfo(), password=dsn.password)) as connection:
+            connection.autocommit = True
+            for encoding, name in (("UTF8", "good: é"), ("LATIN1", "bad: é")):
+                connection.set_client_encoding(encoding)
+                connection.cursor().execute(f'CREATE TABLE "{name}" ()')
+            connection.cursor().execute('CREATE ROLE "bad: é"')
+        report = looked(dsn, *asked)
+        roles = made("bad", "SELECT rolname AS object, 11 AS value, '' AS says, '' AS mend FROM pg_roles")
+        beside = looked(replace(dsn, dbname="postgres"), roles, made("after"))
+        with closing(psycopg2.connect(dsn.conninfo(), password=dsn.password)) as connection:
+            connection.set_client_encoding("LATIN1")
+            connection.cursor().execute('DROP ROLE "bad: é"')
+            connection.commit()
+    finally:
+        each_postgres.execute("DROP DATABASE old WITH (FORCE)")
+    assert [one.object for one in report.findings] == ["good: é"]
+    for one in (report, beside):
+        assert the(one, "bad").status is Status.UNKNOWN and "UTF" in the(one, "bad").why
+        assert the(one, "after").status is Status.OK
+
+
 def test_a_run_that_has_used_its_time_says_what_it_did_not_ask(database: Dsn) -> None:
     slow = made("slow", "SELECT '' AS object, 1 AS value, pg_sleep(60)::text AS says, '' AS mend", heavy=True)
     report = looked(database, made("cheap"), slow, made("late", heavy=True), budget=Budget(check=60, run=1))

@@ -105,6 +105,7 @@ def ask(dsn: Dsn, checks: Sequence[Check], given: Mapping[str, str], clock: Cloc
         dsn,
         options={
             "connect_timeout": str(max(2, min(10, int(clock.left)))),
+            "client_encoding": "UTF8",  # else names in an SQL_ASCII database would have to be ASCII
             **dsn.options,
             # What the planner takes for a large query over catalogs is not worth compiling.
             "options": f"{dsn.options.get('options', '')} -c jit=off".strip(),
@@ -129,7 +130,7 @@ def _put(connection: Any, checks: Sequence[Check], facts: Facts, clock: Clock, a
     cheap = [check for check in checks if not check.heavy]
     try:
         answers |= _together(connection, cheap, facts)
-    except psycopg2.Error:
+    except (psycopg2.Error, UnicodeDecodeError):
         _alive(connection)
         checks = [*cheap, *(check for check in checks if check.heavy)]  # one by one the culprit shows
     for check in checks:
@@ -163,6 +164,8 @@ def _alone(connection: Any, check: Check, facts: Facts, clock: Clock) -> Answer:
     except psycopg2.Error as error:
         seconds = time.monotonic() - started
         return replace(_failed(check, error, facts, allowed), seconds=seconds)
+    except UnicodeDecodeError as error:  # text of another database, which may have another encoding
+        return Answer(missing=Status.UNKNOWN, why=f"it gives text that is no UTF-8: {error}")
     return Answer(tuple(rows.get(check.name, ())), seconds=time.monotonic() - started)
 
 
