@@ -27,7 +27,8 @@ WITH RECURSIVE waiting AS MATERIALIZED (
     SELECT root, max(seconds) AS seconds, count(DISTINCT pid) AS waiters
       FROM chain WHERE root NOT IN (SELECT pid FROM waiting) GROUP BY root
 )
-SELECT coalesce(a.datname || ' ' || a.usename || ' ' || a.application_name, 'a prepared transaction') AS object,
+SELECT CASE r.root WHEN 0 THEN 'a prepared transaction'
+            ELSE concat_ws(' ', a.datname, coalesce(a.usename, a.backend_type), a.application_name) END AS object,
        r.seconds AS value,
        r.waiters || ' waiting for process ' || r.root || ' (' || coalesce(a.state, 'prepared') || ', transaction of '
            || coalesce(to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS TZ'), 'unknown age') || '): '

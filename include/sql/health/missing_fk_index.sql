@@ -14,9 +14,9 @@
 -- Risk: an index costs writes and space
 -- Note: an index helps if it is valid, a B-tree or hash, its first key columns are the foreign key's in whatever order,
 --       and its condition, if any, says no more than that these columns are not null (such rows point nowhere).
---       INCLUDE columns are no keys, BRIN finds no single row. A partitioned table's foreign key counts once. More
---       than info only for a large table, and if rows go from the other one or change without HOT, as a change of a key
---       does.
+--       INCLUDE columns are no keys, BRIN finds no single row. A partitioned table's foreign key counts once (analyzed,
+--       it has -1 pages). More than info only for a large table, and if rows go from the other one or change without
+--       HOT, as a change of a key does.
 WITH orphan AS (
     SELECT k.oid, k.conname, k.conrelid, k.confrelid, k.conkey
       FROM pg_constraint k
@@ -37,8 +37,9 @@ WITH orphan AS (
                           '', 'g') ~ '^(\(|\)| AND )*$'))
 ), sized AS (
     SELECT orphan.*, columns.list,
-           (c.relpages + (SELECT coalesce(sum(p.relpages), 0) FROM pg_inherits h JOIN pg_class p ON p.oid = h.inhrelid
-                           WHERE h.inhparent = c.oid)) * current_setting('block_size')::bigint AS bytes,
+           (greatest(c.relpages, 0)
+               + (SELECT coalesce(sum(p.relpages), 0) FROM pg_inherits h JOIN pg_class p ON p.oid = h.inhrelid
+                   WHERE h.inhparent = c.oid)) * current_setting('block_size')::bigint AS bytes,
            c.relkind = 'p' AS partitioned,
            pg_stat_get_tuples_deleted(orphan.confrelid) + pg_stat_get_tuples_updated(orphan.confrelid)
                - pg_stat_get_tuples_hot_updated(orphan.confrelid) AS changes
@@ -53,7 +54,7 @@ SELECT format('%s.%I', conrelid::regclass, conname) AS object,
        CASE WHEN changes > 0 THEN bytes ELSE least(bytes, 10485760) END AS value,
        format('(%s) refers to %s, where %s rows were deleted or moved since its statistics began; %s to read for each',
               list, confrelid::regclass, changes, pg_size_pretty(bytes)) AS says,
-       format('CREATE INDEX %sON %s (%s)', CASE WHEN partitioned THEN '' ELSE 'CONCURRENTLY ' END,
-              conrelid::regclass, list) AS mend
+       CASE WHEN NOT partitioned
+            THEN format('CREATE INDEX CONCURRENTLY ON %s (%s)', conrelid::regclass, list) END AS mend
   FROM sized
  ORDER BY 2 DESC, 1 LIMIT 100

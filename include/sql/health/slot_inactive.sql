@@ -19,7 +19,7 @@ SELECT quote_ident(slot_name) AS object,
            || CASE WHEN pg_is_in_recovery() THEN ''
                    ELSE coalesce(', keeps ' || pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)), '')
               END AS says,
-       format('SELECT pg_drop_replication_slot(%L)', slot_name) AS mend
+       format('SELECT pg_drop_replication_slot(%L) -- unless its consumer can be started', slot_name) AS mend
   FROM pg_replication_slots s,
        LATERAL (SELECT (to_jsonb(s) ->> 'inactive_since')::timestamptz AS since) AS known
  WHERE NOT active AND NOT temporary AND wal_status IS DISTINCT FROM 'lost'

@@ -13,7 +13,9 @@
 SELECT quote_ident(slot_name) AS object,
        pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) AS value,
        slot_type || CASE WHEN active THEN ', active' ELSE ', inactive' END || ', wal_status ' || wal_status AS says,
-       format('SELECT pg_drop_replication_slot(%L)', slot_name) AS mend
+       CASE WHEN NOT active
+            THEN format('SELECT pg_drop_replication_slot(%L) -- unless its consumer can be started', slot_name)
+       END AS mend
   FROM pg_replication_slots
  WHERE restart_lsn IS NOT NULL
  ORDER BY 2 DESC LIMIT 50

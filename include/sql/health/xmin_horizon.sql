@@ -30,7 +30,8 @@ SELECT object, value, says, mend
      UNION ALL
     SELECT format('slot %I', slot_name), greatest(age(xmin), age(catalog_xmin)),
            slot_type || CASE WHEN active THEN ', active' ELSE ', inactive' END,
-           format('SELECT pg_drop_replication_slot(%L)', slot_name)
+           CASE WHEN NOT active
+                THEN format('SELECT pg_drop_replication_slot(%L) -- unless its consumer can be started', slot_name) END
       FROM pg_replication_slots
   ) AS holder
  WHERE value IS NOT NULL
