@@ -171,11 +171,12 @@ def test_the_newest_query_review_names_what_got_worse_and_which_index_would_help
     assert "The whole review" in stand.visitor().get("/fleet/database/app/queries").text
 
 
-def test_a_muted_finding_is_not_shown_among_the_open_ones_but_counted(stand):
+@pytest.mark.parametrize("muted", ["aaa", ""], ids=["the finding", "the database"])
+def test_a_muted_finding_is_not_shown_among_the_open_ones_but_counted(stand, muted):
     stand.record(
         HEALTH,
         "INSERT INTO pgops.health_mutes (database, fingerprint, reason, muted_by, until) "
-        "VALUES ('app', 'aaa', 'mended on Sunday', 'anna', now() + interval '1 day')",
+        f"VALUES ('app', '{muted}', 'mended on Sunday', 'anna', now() + interval '1 day')",
     )
     assert "A sequence runs out" not in stand.page() and "1 muted" in stand.page()
     assert "Muted by anna" in stand.page("database/app") and "mended on Sunday" in stand.page("database/app")

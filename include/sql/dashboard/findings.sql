@@ -1,4 +1,5 @@
 -- Purpose: the worst open findings of each database, how many there are by status, and how many are muted.
+-- Note:    a mute without a fingerprint is of the whole database.
 SELECT database, fingerprint, check_name, object, status, title, value, unit, says, mend, risk, first_seen, last_seen,
        reason, muted_by, until, crit, warn, info, muted
   FROM (SELECT f.*, m.reason, m.muted_by, m.until,
@@ -10,8 +11,10 @@ SELECT database, fingerprint, check_name, object, status, title, value, unit, sa
                                   ORDER BY m.until IS NOT NULL, array_position('{crit,warn,info}'::text[], f.status),
                                            f.first_seen, f.fingerprint) AS place
           FROM pgops.health_findings f
-          LEFT JOIN pgops.health_mutes m
-                 ON m.database = f.database AND m.fingerprint = f.fingerprint AND m.until > now()
+          LEFT JOIN LATERAL (SELECT * FROM pgops.health_mutes mute
+                              WHERE mute.database = f.database AND mute.fingerprint IN (f.fingerprint, '')
+                                AND mute.until > now()
+                              ORDER BY mute.fingerprint DESC LIMIT 1) AS m ON true
          WHERE f.resolved_at IS NULL AND f.database = ANY (%(databases)s)
         WINDOW each AS (PARTITION BY f.database)) AS open
  WHERE place <= %(most)s
