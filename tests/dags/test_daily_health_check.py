@@ -133,6 +133,18 @@ def test_a_ledger_that_is_down_is_said_and_the_findings_come(quiet: Site) -> Non
     assert "not compared" in told and "Not whole" in told
 
 
+def test_the_message_is_out_before_a_ledger_can_keep_the_report_waiting(
+    quiet: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise RuntimeError("its time was over")
+
+    monkeypatch.setattr("pgops.operators.health.record_run", killed)
+    assert quiet.run("daily_health_check").states["report"] == "failed"
+    *_, told = map(shown, quiet.messages())
+    assert "Health of 3 databases" in told
+
+
 def test_what_is_muted_is_told_again_when_it_is_unmuted(quiet: Site) -> None:
     execute(quiet, FAULTS["sequences_used"])
     result(quiet.run("daily_health_check"))

@@ -127,11 +127,6 @@ class HealthReportOperator(FleetReportOperator):
         if not self.databases:
             raise AirflowSkipException("no database of the fleet file has a health policy")
         checked, failed = left_by(context, CHECK, Checked, self.databases)
-        for name, one in checked.items():
-            detail = {"grade": one.grade, "open": dict(one.open), "notes": one.notes, "report": one.page}
-            record_run(settings, context, name, "success", detail)
-        for name, why in failed.items():
-            record_run(settings, context, name, "failed", {"error": why})
         started_at = context["dag_run"].start_date or datetime.now(UTC)
         news = HealthNews(
             checked=tuple(checked.values()),
@@ -142,7 +137,13 @@ class HealthReportOperator(FleetReportOperator):
             dashboard_url=_dashboard_url(),
             command=run_command("daily_health_check"),
         )
+        # Before the records: a ledger that does not answer keeps each of them waiting.
         tell_slack(health_message(news, runbook_url=settings.runbook_url), settings, "health_report")
+        for name, one in checked.items():
+            detail = {"grade": one.grade, "open": dict(one.open), "notes": one.notes, "report": one.page}
+            record_run(settings, context, name, "success", detail)
+        for name, why in failed.items():
+            record_run(settings, context, name, "failed", {"error": why})
         looking = sum(one.seconds for one in checked.values())
         log.info("%.1f s since the run began, %.1f s of them spent with the databases", news.seconds, looking)
         if failed:
