@@ -7,6 +7,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as plain
 
 from tests.dashboard.facts import BACKUP, EVIL, HEALTH
+from tests.dashboard.test_configuration import REVIEW
 
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -28,6 +29,9 @@ def test_they_are_the_figures_of_the_pages(stand, accept, parse):
         BACKUP.format(hours=1),
         "INSERT INTO pgops.health_figures (database, name, at, value) VALUES ('app', 'database_size', now(), 123),"
         " ('app', 'connections_used', now(), 45)",
+        REVIEW,
+        "INSERT INTO pgops.deployments (run_id, database, version, checksum, requested_by, state)"
+        " VALUES ('d1', 'app', '001', '', 'op', 'failed')",
     )
     answer = stand.visitor().get("/fleet/metrics", headers={"Accept": accept})
     assert answer.headers["content-type"].startswith(accept.partition(";")[0] or "text/plain")
@@ -39,6 +43,7 @@ def test_they_are_the_figures_of_the_pages(stand, accept, parse):
     assert found["pgops_health_grade", "app", "crit"] == 1 and found["pgops_health_grade", "app", "ok"] == 0
     assert found["pgops_database_size_bytes", "app"] == 123
     assert found["pgops_connections_used_ratio", "app"] == pytest.approx(0.45)
+    assert found["pgops_settings_dangerous", "crm"] == 1 and found["pgops_migration_failed", "app"] == 1
     assert ("pgops_backup_size_bytes", "crm") not in found  # nothing is known: no figure, not zero
     assert found["pgops_ledger_area_missing", "drills"] == 1
 

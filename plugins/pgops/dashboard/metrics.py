@@ -62,6 +62,14 @@ _GAUGES: dict[str, tuple[str, Measure]] = {
         "How far ahead partitions exist, of the table for which they end first.",
         lambda row: row.horizon.seconds if row.horizon else None,
     ),
+    "pgops_migration_failed": (
+        "Whether the newest migration failed.",
+        lambda row: float(row.deployment.state == "failed") if row.deployment else None,
+    ),
+    "pgops_settings_dangerous": (
+        "Dangerous settings of its server, by the newest review.",
+        lambda row: len(row.configuration.dangerous) if row.configuration else None,
+    ),
     "pgops_subject_requests_open": (
         "Requests about one person's data that wait.",
         lambda row: row.requests.open if row.requests else None,
