@@ -33,7 +33,9 @@ def test_the_newest_review_is_shown_with_what_is_dangerous(stand):
     stand.record(REVIEW)
     page = text(stand.page("database/app"))
     assert "dangerous: &lt;b&gt;fsync&lt;/b&gt;" in page and "1 to change" in page and "48 ok" in page
-    assert "warn" in text(stand.page()), "a dangerous setting is no healthy database"
+    fleet = stand.page()
+    assert "dangerous: &lt;b&gt;fsync&lt;/b&gt; , 1 to change" in text(fleet), "why the row is no healthy one"
+    assert "warn" in text(fleet) and "/dags/configuration_review/runs/run-2" in fleet
 
 
 def test_its_report_can_be_read(stand):

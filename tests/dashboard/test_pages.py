@@ -324,6 +324,20 @@ def test_a_page_can_be_read_without_eyes_and_without_a_mouse(stand, path):
     assert fields <= {one.get("for") for one in elements.named("label")}
 
 
+def test_each_cell_that_shows_something_leads_to_where_it_is_from(stand):
+    stand.record(
+        HEALTH,
+        BACKUP.format(hours=1),
+        "INSERT INTO pgops.health_figures (database, name, at, value) VALUES ('app', 'database_size', now(), 1),"
+        " ('app', 'connections_used', now(), 1)",
+        "INSERT INTO pgops.subject_requests (id, database, kind, subject_hash, key_id, state, requested_by)"
+        " VALUES ('r1', 'app', 'erase', 'ab', 'k', 'found', 'op')",
+    )
+    (row,) = re.findall(r'<tr role="row" class="crit">(.*?)</tr>', stand.page(), re.DOTALL)
+    cells = re.findall(r'data-label="([^"]+)"[^>]*>(.*?)</td>', row, re.DOTALL)
+    assert [name for name, cell in cells if "<a " not in cell] == ["Proven restore", "Partitions"], "never, no data"
+
+
 def test_five_hundred_databases_are_paged_the_worst_first(stand):
     fill(stand.dsn, 500, 20)
     stand.fleet(*(f"db_{number:03d}" for number in range(500)))
