@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
+
+import pytest
 
 from pgops import backfill
 from pgops.backfill.job import analyze
+from pgops.backfill.plan import SMALLEST_RANGE
+from pgops.errors import PgOpsError
 from pgops.postgres import Dsn
 from tests.backfill.backfills import FAST, begun, done, execute, one, users
+from tests.backfill.test_faults import holding
+from tests.servers import eventually
 
 SMALL = replace(FAST, first_batch=100, most_batch=100)
 
@@ -25,3 +32,59 @@ def test_statistics_are_refreshed_whatever_the_table_is_called_now(each_database
     analyze(each_database, backfill.state(each_database, job).job)
     execute(each_database, 'DROP TABLE "S ""x".users')
     analyze(each_database, backfill.state(each_database, job).job)
+
+
+# --- the closing look ---
+
+
+@pytest.mark.parametrize("key", ["", "PRIMARY KEY (id, region)"], ids=["without a key", "mixed"])
+def test_a_row_that_moves_into_a_partition_without_key_that_was_done_is_found_too(
+    each_database: Dsn, key: str
+) -> None:
+    execute(
+        each_database,
+        """
+        CREATE TABLE users (id int NOT NULL, tier text, touched int DEFAULT 0, region text NOT NULL)
+            PARTITION BY LIST (region);
+        CREATE TABLE users_a PARTITION OF users FOR VALUES IN ('a');
+        CREATE TABLE users_b PARTITION OF users FOR VALUES IN ('b');
+        INSERT INTO users SELECT g, NULL, 0, CASE WHEN g % 2 = 0 THEN 'a' ELSE 'b' END FROM generate_series(1, 999) g;
+        """,
+    )
+    if key:
+        execute(each_database, f"ALTER TABLE users_b ADD {key}")
+    job = begun(each_database, set={"tier": "'t'", "touched": "users.touched + 1"})
+    first = backfill.state(each_database, job.id).ranges[0]
+    of_a = [one.n for one in backfill.state(each_database, job.id).ranges if one.part == first.part]
+    assert backfill.work(each_database, job.id, of_a, options=SMALL).outcome == "idle"
+    left = one(each_database, "SELECT count(*) FROM users WHERE tier IS NULL")
+    moved = execute(each_database, "UPDATE users SET region = 'a' WHERE id IN (501, 503) AND tier IS NULL RETURNING id")
+    assert 0 < left < 999 and len(moved) == 2
+    assert backfill.work(each_database, job.id, options=SMALL).outcome == "done"
+    assert one(each_database, "SELECT count(*) FROM users WHERE tier IS NULL OR touched <> 1") == 0
+    assert backfill.state(each_database, job.id).rows_done == 999
+
+
+def test_a_table_locked_or_renamed_at_the_closing_look_is_waited_for(each_database: Dsn) -> None:
+    users(each_database, 2 * SMALLEST_RANGE)
+    job = begun(each_database, workers=2)
+    execute(each_database, "UPDATE users SET tier = 'x', touched = 1; UPDATE pgops.backfill_ranges SET done = true")
+    told: list[backfill.Worked] = []
+    with holding(each_database, "ALTER TABLE users RENAME TO people") as other:
+        thread = threading.Thread(target=lambda: told.append(backfill.work(each_database, job.id, options=FAST)))
+        thread.start()
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'relation'"
+        for waiting in (1, 0, 1):
+            assert eventually(lambda waiting=waiting: one(each_database, waits) == waiting, 30)
+        other.commit()
+        thread.join(60)
+    assert [one.outcome for one in told] == ["done"]
+
+
+def test_rows_that_keep_moving_are_an_error_and_no_endless_look(each_database: Dsn) -> None:
+    users(each_database, 2 * SMALLEST_RANGE)
+    job = begun(each_database, workers=2)
+    execute(each_database, "UPDATE users SET tier = 'x'; UPDATE pgops.backfill_ranges SET done = true, pass = 10")
+    execute(each_database, "UPDATE users SET tier = NULL WHERE id = 7")
+    with pytest.raises(PgOpsError, match="still rows to do"):
+        backfill.work(each_database, job.id, options=SMALL)
