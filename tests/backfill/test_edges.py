@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from pgops.backfill.plan import SMALLEST_RANGE
 from pgops.errors import PgOpsError
 from pgops.postgres import Dsn
 from tests.backfill.backfills import FAST, begun, done, execute, one, users
-from tests.backfill.test_faults import holding
+from tests.backfill.test_faults import Before, holding
 from tests.servers import eventually
 
 SMALL = replace(FAST, first_batch=100, most_batch=100)
@@ -88,3 +89,59 @@ def test_rows_that_keep_moving_are_an_error_and_no_endless_look(each_database: D
     execute(each_database, "UPDATE users SET tier = NULL WHERE id = 7")
     with pytest.raises(PgOpsError, match="still rows to do"):
         backfill.work(each_database, job.id, options=SMALL)
+
+
+# --- the operator ---
+
+
+@pytest.mark.parametrize(("wish", "outcome"), [("cancel", "cancelled"), ("pause", "stopped")])
+def test_a_sweep_that_finds_nothing_obeys_too(each_database: Dsn, wish: Any, outcome: str) -> None:
+    users(each_database, 1_000)
+    job = begun(each_database)
+    execute(each_database, "UPDATE users SET tier = 'x'; UPDATE pgops.backfill_ranges SET pass = 1")
+    over = threading.Event()
+
+    class Slowly(Before):
+        """Batches of a second, and a stop once the wish is obeyed."""
+
+        def after_batch(self, rows: int, ms: float, wal_bytes: int) -> float:
+            return 0.4
+
+    wished = Slowly(1, lambda: backfill.control(each_database, job.id, desired=wish))
+    told: list[backfill.Worked] = []
+    thread = threading.Thread(
+        target=lambda: told.append(
+            backfill.work(each_database, job.id, None, wished, options=SMALL, stop=over.is_set)
+        )
+    )
+    thread.start()
+    if wish == "pause":
+        assert eventually(lambda: backfill.state(each_database, job.id).waiting == ("paused by the operator",), 30)
+        over.set()
+    thread.join(60)
+    assert [worked.outcome for worked in told] == [outcome]
+    assert wished.left > -9, "not at the end of the sweep only"
+
+
+def test_a_sleep_that_is_endless_by_the_operators_speed_ends_when_the_speed_is_changed(
+    each_database: Dsn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pgops.backfill.hand.WAITING_EVERY", 0.2)
+    users(each_database, 300)
+    job = begun(each_database)
+    execute(each_database, "UPDATE pgops.backfill_jobs SET speed = 1e-9")
+    told: list[backfill.Worked] = []
+    thread = threading.Thread(target=lambda: told.append(backfill.work(each_database, job.id, options=SMALL)))
+    thread.start()
+    assert eventually(lambda: backfill.state(each_database, job.id).rows_done > 0, 30)
+    backfill.control(each_database, job.id, speed=100)
+    thread.join(60)
+    assert [worked.outcome for worked in told] == ["done"]
+
+
+def test_a_cancel_that_comes_with_the_last_row_is_told(each_database: Dsn) -> None:
+    users(each_database, 150)
+    job = begun(each_database)
+    cancel = Before(1, lambda: backfill.control(each_database, job.id, desired="cancel"))
+    assert backfill.work(each_database, job.id, None, cancel, options=SMALL).outcome == "cancelled"
+    assert backfill.state(each_database, job.id).rows_done == 150

@@ -52,7 +52,7 @@ class Batches:
         self._moved(walk, upto, changed)
         if not ended:
             walk.steering.took(ms)
-        hand.sleep_after(changed, ms, written)
+        hand.sleep_after(walk, changed, ms, written)
         if kept % 100 == 99:
             hand.ask("job/prune.sql", n=walk.n, before=kept - KEPT_BATCHES)
         return ended

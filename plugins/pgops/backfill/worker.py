@@ -108,10 +108,13 @@ class _Worker:
                 if not all(one.done for one in ranges):
                     return "idle", ""
                 if nothing_moved(hand, ranges):
-                    break
+                    hand.ask("job/finish.sql", id=hand.id)
+                    status = hand.read_job().status
+                    if status == "cancelled":
+                        raise Ended("cancelled")
+                    if status == "done":
+                        return "done", ""
                 self._only = None
-            hand.ask("job/finish.sql", id=hand.id)
-            return "done", ""
         except Ended as ended:
             return ended.outcome, ended.reason
 
