@@ -13,7 +13,7 @@ from pgops.backfill.job import analyze
 from pgops.backfill.plan import SMALLEST_RANGE
 from pgops.errors import PgOpsError
 from pgops.postgres import Dsn
-from tests.backfill.backfills import FAST, begun, done, execute, one, users
+from tests.backfill.backfills import FAST, begun, done, execute, one, spec, users
 from tests.backfill.test_faults import Before, holding
 from tests.servers import eventually
 
@@ -33,6 +33,28 @@ def test_statistics_are_refreshed_whatever_the_table_is_called_now(each_database
     analyze(each_database, backfill.state(each_database, job).job)
     execute(each_database, 'DROP TABLE "S ""x".users')
     analyze(each_database, backfill.state(each_database, job).job)
+
+
+# --- the dry run ---
+
+
+def test_rows_to_do_that_are_not_found_in_time_are_no_problem_of_the_specification(
+    each_database: Dsn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pgops.backfill.plan.TRY_SECONDS", 0.1)
+    execute(
+        each_database,
+        """
+        CREATE TABLE users (id int PRIMARY KEY, spent int, tier text);
+        INSERT INTO users SELECT g, g, CASE WHEN g < 400 THEN 'x' END FROM generate_series(1, 400) g;
+        CREATE FUNCTION is_left(text) RETURNS bool STABLE LANGUAGE plpgsql AS
+            $$ BEGIN IF $1 IS NOT NULL THEN PERFORM pg_sleep(0.001); END IF; RETURN $1 IS NULL; END $$;
+        """,
+    )
+    checked = backfill.check(each_database, spec(where="is_left(tier)"))
+    plan = backfill.plan(each_database, checked)
+    assert (plan.todo, plan.seconds, plan.problem) == (1, None, "")
+    assert any("no row was tried" in note for note in plan.notes)
 
 
 # --- the closing look ---
