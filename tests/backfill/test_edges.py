@@ -57,6 +57,18 @@ def test_rows_to_do_that_are_not_found_in_time_are_no_problem_of_the_specificati
     assert any("no row was tried" in note for note in plan.notes)
 
 
+# --- keys ---
+
+
+def test_a_unique_column_of_which_not_null_is_not_proven_is_no_key(each_database: Dsn) -> None:
+    execute(each_database, "CREATE TABLE users (id int UNIQUE, spent int, tier text)")
+    execute(each_database, "INSERT INTO users SELECT nullif(g, 5), g FROM generate_series(1, 300) g")
+    if int(one(each_database, "SHOW server_version_num")) >= 180000:
+        execute(each_database, "ALTER TABLE users ADD CONSTRAINT there NOT NULL id NOT VALID")
+    assert done(each_database).rows == 300
+    assert one(each_database, "SELECT count(*) FROM users WHERE tier IS NULL") == 0
+
+
 # --- the closing look ---
 
 
