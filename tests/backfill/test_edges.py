@@ -6,15 +6,17 @@ import threading
 from dataclasses import replace
 from typing import Any
 
+import psycopg2
 import pytest
 
 from pgops import backfill
 from pgops.backfill.job import analyze
 from pgops.backfill.plan import SMALLEST_RANGE
 from pgops.errors import PgOpsError
+from pgops.include import sql_text
 from pgops.postgres import Dsn
-from tests.backfill.backfills import FAST, begun, done, execute, one, spec, users
-from tests.backfill.test_faults import Before, holding
+from tests.backfill.backfills import FAST, begun, connected, done, execute, one, spec, users
+from tests.backfill.test_faults import Before, holding, refusing
 from tests.servers import eventually
 
 SMALL = replace(FAST, first_batch=100, most_batch=100)
@@ -179,3 +181,86 @@ def test_a_cancel_that_comes_with_the_last_row_is_told(each_database: Dsn) -> No
     cancel = Before(1, lambda: backfill.control(each_database, job.id, desired="cancel"))
     assert backfill.work(each_database, job.id, None, cancel, options=SMALL).outcome == "cancelled"
     assert backfill.state(each_database, job.id).rows_done == 150
+
+
+# --- the session ---
+
+
+def test_a_worker_whose_lost_session_lives_on_waits_for_it_and_is_not_idle(database: Dsn) -> None:
+    users(database)
+    job = begun(database)
+    ghosts: list[psycopg2.extensions.connection] = []
+
+    def leave_a_ghost() -> None:
+        """The session is gone for the worker; to the server its range is still owned."""
+        execute(
+            database,
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE application_name = 'pgops.backfill' AND datname = current_database()",
+        )
+        ghosts.append(connected(database))
+        ghosts[0].cursor().execute(sql_text("backfill/work/claim.sql"), {"job": job.id, "n": 0})
+
+    told: list[backfill.Worked] = []
+    lost = Before(3, leave_a_ghost)
+    thread = threading.Thread(target=lambda: told.append(backfill.work(database, job.id, None, lost, options=SMALL)))
+    thread.start()
+    assert eventually(lambda: ghosts, 30)
+    assert not eventually(lambda: told, 1)
+    ghosts[0].close()
+    thread.join(60)
+    assert [(worked.outcome, worked.rows) for worked in told] == [("done", 3_000)]
+
+
+# --- what concerns every row ---
+
+
+@pytest.mark.parametrize(
+    "change", ["REVOKE UPDATE ON users FROM {role}", "DROP FUNCTION of_all(int)"], ids=["privilege", "function"]
+)
+def test_what_concerns_every_row_is_no_reason_to_skip_them_all(database: Dsn, change: str) -> None:
+    role = f"r_{database.dbname}"
+    users(database, 300)
+    execute(
+        database,
+        f"""
+        CREATE FUNCTION of_all(int) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN 'x'; END $$;
+        CREATE ROLE {role} LOGIN PASSWORD 'x'; CREATE SCHEMA pgops AUTHORIZATION {role};
+        GRANT SELECT, UPDATE ON users TO {role};
+        """,
+    )
+    worker = Dsn(database.host, database.port, database.dbname, role, "x")
+    try:
+        job = begun(worker, set={"tier": "of_all(spent)"})
+        changed = Before(1, lambda: execute(database, change.format(role=role)))
+        with pytest.raises(PgOpsError, match="has changed: SQLSTATE 42"):
+            backfill.work(worker, job.id, None, changed, options=replace(SMALL, on_error="skip"))
+        assert backfill.skipped(database, job.id) == []
+    finally:
+        execute(database, f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_a_trigger_that_denies_one_row_is_about_that_row(each_database: Dsn) -> None:
+    users(each_database, 300)
+    job = begun(each_database)
+    refusing(each_database, "old.id = 123")
+    execute(
+        each_database,
+        """CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           IF old.id = 123 THEN RAISE 'not you' USING ERRCODE = 'insufficient_privilege'; END IF; RETURN new; END $$""",
+    )
+    worked = backfill.work(each_database, job.id, options=replace(SMALL, on_error="skip"))
+    assert (worked.outcome, worked.rows, worked.skipped) == ("done", 299, 1)
+
+
+def test_a_predicate_that_fails_on_a_row_is_named_with_its_place(each_database: Dsn) -> None:
+    users(each_database, 300)
+    where = "tier IS NULL AND 100 / spent >= 0"
+    job = begun(each_database, where=where)
+    execute(each_database, "UPDATE users SET spent = 0 WHERE id = 205")
+    with pytest.raises(backfill.BadRow, match=r"predicate fails on a row after \(.2\d\d.,\) up to .*22012"):
+        backfill.work(each_database, job.id, options=SMALL)
+    execute(each_database, "UPDATE users SET spent = 1, tier = 'x' WHERE id = 205")
+    zero = Before(1, lambda: execute(each_database, "UPDATE users SET tier = NULL, spent = 0 WHERE id = 5"))
+    with pytest.raises(backfill.BadRow, match="predicate fails on a row: SQLSTATE 22012"):
+        backfill.work(each_database, begun(each_database, where=where).id, None, zero, options=SMALL)

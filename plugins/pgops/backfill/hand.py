@@ -29,6 +29,8 @@ from pgops.postgres import Dsn, Limits
 
 # A batch is small: a plan that reads the whole table for it is always a mistake of the planner's, and so is compiling.
 _PLANNER = ("enable_seqscan=off", "jit=off")
+# A range belongs to a session: the server has to notice soon when nobody is behind it any longer.
+_ALIVE = ("tcp_keepalives_idle=10", "tcp_keepalives_interval=5", "tcp_keepalives_count=3")
 LONGEST_NAP = 0.2
 WAITING_EVERY = 5.0
 LISTEN_EVERY = 1.0
@@ -67,7 +69,7 @@ class Hand:
         """Open the session of the batches and read the job."""
         options = self.options
         limits = Limits(statement=options.statement_timeout, lock=options.lock_timeout, idle_in_transaction=30)
-        with session(self.dsn, limits, self.application_name, _PLANNER) as connection:
+        with session(self.dsn, limits, self.application_name, (*_PLANNER, *_ALIVE)) as connection:
             self.connection = connection
             self.job = self.read_job()
             self.obey({"desired": self.job.desired, "speed": self.job.speed})

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import psycopg2.errors
 
+from pgops.backfill.batch import no_answer
 from pgops.backfill.check import part_of
 from pgops.backfill.failure import meaning, said
 from pgops.backfill.hand import Hand, jitter
@@ -119,6 +120,10 @@ def _left(hand: Hand, walk: Walk, seconds: float | None = None) -> str:
         if hand.stop():
             raise Ended("stopped") from None
         return "unknown"
+    except psycopg2.Error as error:
+        if meaning(error, hand.connection) != "row":
+            raise
+        raise no_answer(hand, walk, error) from error
     return ", ".join(found["identity"]) if found else ""
 
 

@@ -225,9 +225,9 @@ class _Worker:
             walk.attempts += 1
             if walk.attempts > 3:
                 raise PgOpsError(
-                    f"The table has changed: SQLSTATE {error.pgcode}: {said(error)}",
+                    f"What the backfill needs has changed: SQLSTATE {error.pgcode}: {said(error)}",
                     where=f"{hand.dsn.where}, {known.title}",
-                    remedy=f"Cancel backfill {hand.id} and begin one that fits the table",
+                    remedy=f"Undo that change; or cancel backfill {hand.id} and begin one that fits",
                 )
         else:
             log.warning("%s is called %s now: the backfill follows it", known.title, walk.statements.part.title)
