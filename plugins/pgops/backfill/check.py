@@ -212,8 +212,9 @@ def _volatile(connection: Connection, spec: Spec, where: str) -> None:
     found = _volatile_calls(connection, spec, values, _HARMLESS)
     found |= _volatile_calls(connection, spec, [spec.parsed[spec.where]], ())
     if found:
+        names = ", ".join(sorted(found))
         raise Refused(
-            f"Volatile, so it may do more than compute a value, or compute another one each time: {', '.join(sorted(found))}",
+            f"Volatile, so it may do more than compute a value, or compute another one each time: {names}",
             where=where,
             remedy="Use functions that are immutable or stable; a function that is meant goes into allow_functions",
         )

@@ -159,7 +159,7 @@ class Hand:
             self.progressed()
 
     def sleep_after(self, walk: Walk, rows: int, ms: float, wal_bytes: int) -> None:
-        """The sleep after a batch: what the throttle says, changed by the operator's speed, which may change meanwhile."""
+        """The sleep after a batch: what the throttle says, at the speed that the operator wants meanwhile."""
         busy, slept = ms / 1000, 0.0
         asked = max(0.0, self.pace.after_batch(rows, ms, wal_bytes))
         while (left := (busy + asked) / self._speed - busy - slept) > 0:

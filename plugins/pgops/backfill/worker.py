@@ -174,6 +174,9 @@ class _Worker:
             with session(hand.dsn, limits, f"{hand.application_name} vacuum") as connection:
                 begun = time.monotonic()
                 run(connection, walk.statements.vacuum())
+                if connection.notices:  # who does not own the table may not: the server says so, and goes on
+                    log.warning("%s was not vacuumed: %s", walk.statements.part.title, connection.notices[-1].strip())
+                    return
                 log.info("Vacuumed %s in %.1f s", walk.statements.part.title, time.monotonic() - begun)
             hand.progressed()
 
