@@ -54,7 +54,7 @@ def preflight(database: str, found: list[Source], notes: list[str], bucket: Buck
             where=source.dsn.where,
             remedy="Raise max_locks_per_transaction and restart the server",
         )
-    bucket.probe()
+    store_notes = bucket.probe()
     lease.refuse_if_taken()
     unlogged = [table for table in tables if table.unlogged] if source.role == "standby" else []
     return Preflight(
@@ -64,7 +64,7 @@ def preflight(database: str, found: list[Source], notes: list[str], bucket: Buck
         bytes=source.facts.bytes,
         tables=len(tables),
         pg_dump=str(program),
-        notes=(*notes, *unlogged_note(unlogged)),
+        notes=(*notes, *store_notes, *unlogged_note(unlogged)),
     )
 
 

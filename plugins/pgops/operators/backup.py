@@ -39,6 +39,9 @@ class PreflightOperator(PgOpsOperator):
 
         settings = fleet.checked_settings()
         lease = resources.backup_lease(settings, database.name, context)
+        encryption = database.backup.encryption
+        if encryption is not None and encryption.verify == "decrypted":
+            resources.refuse_other_keys(settings, encryption)
         found, notes = _sources(database)
         return to_xcom(preflight(database.name, found, notes, resources.bucket(settings), lease))
 
@@ -83,7 +86,10 @@ class VerifyOperator(PgOpsOperator):
 
         settings = fleet.checked_settings()
         lease = resources.backup_lease(settings, database.name, context)
-        return to_xcom(verify(resources.catalog(settings, database.name), self.dump["backup_id"], lease))
+        catalog = resources.catalog(settings, database.name)
+        encryption = database.backup.encryption
+        decrypt = encryption is None or encryption.verify == "decrypted"
+        return to_xcom(verify(catalog, self.dump["backup_id"], lease, decrypt=decrypt))
 
 
 class CommitOperator(PgOpsOperator):

@@ -13,6 +13,7 @@ from pgops.fleet import (
     BackfillPolicy,
     Database,
     DeployPolicy,
+    EncryptionPolicy,
     HealthPolicy,
     MigrationPolicy,
     PartitionPolicies,
@@ -92,21 +93,69 @@ def dsn(connection_id: str) -> Dsn:
 
 
 def bucket(settings: Settings) -> Bucket:
-    """The bucket of the fleet file, reached as the amazon provider reaches it (roles, profiles, endpoints)."""
-    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+    """The bucket of the fleet file, reached as the amazon provider reaches it (roles, profiles, endpoints).
 
+    The key of prune_connection is fetched only by a task that has something to delete.
+    """
     from pgops.storage import Bucket
 
     storage = settings.storage
-    connection(storage.connection)  # the hook would fall back to the worker's own credentials
-    return Bucket(S3Hook(aws_conn_id=storage.connection).get_conn(), storage.bucket, storage.prefix)
+    pruner = storage.prune_connection
+    remover = None if pruner is None else lambda: _s3_client(pruner)
+    return Bucket(_s3_client(storage.connection), storage.bucket, storage.prefix, remover=remover)
+
+
+def _s3_client(connection_id: str) -> Any:
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    connection(connection_id)  # the hook would fall back to the worker's own credentials
+    return S3Hook(aws_conn_id=connection_id).get_conn()
 
 
 def catalog(settings: Settings, database: str) -> Catalog:
     """The backups of one database."""
     from pgops.catalog import Catalog
 
-    return Catalog(bucket(settings), database)
+    return Catalog(bucket(settings), database, lambda: identities(settings))
+
+
+def identities(settings: Settings) -> tuple[str, ...]:
+    """The secret keys that open encrypted dumps; several during a rotation.
+
+    Raises:
+        Refused: the fleet file does not say where they are, or there is none.
+    """
+    from pgops.storage.encryption import identities_of
+
+    connection_id = settings.storage.identity_connection
+    if connection_id is None:
+        raise Refused(
+            "Nobody here can open an encrypted dump",
+            where="include/fleet.yaml, storage",
+            remedy="Add identity_connection, or let nights only prove what is stored: encryption.verify: stored",
+        )
+    found = identities_of(connection(connection_id).password or "")
+    if not found:
+        raise Refused(
+            f"The connection {connection_id!r} holds no identity",
+            where="Admin > Connections",
+            remedy="Put what age-keygen printed into its password: one AGE-SECRET-KEY-1... a line",
+        )
+    return found
+
+
+def refuse_other_keys(settings: Settings, policy: EncryptionPolicy) -> None:
+    """Refuse to encrypt what could not be read back here.
+
+    Raises:
+        Refused: no secret key of the connection belongs to a recipient.
+    """
+    from pgops.storage.encryption import fingerprint, fingerprints_of, no_key_fits
+
+    here = identities(settings)
+    if not {fingerprint(key) for key in policy.recipients.values()} & set(fingerprints_of(here)):
+        names = ", ".join(f"{name} ({fingerprint(key)})" for name, key in policy.recipients.items())
+        raise no_key_fits(here, "backup.encryption.recipients in the fleet file", names)
 
 
 def ledger(settings: Settings) -> Ledger:

@@ -11,9 +11,10 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
@@ -59,13 +60,28 @@ class Bucket:
         name: the bucket.
         prefix: without slashes around it; may be empty.
         object_bytes: a stream longer than this becomes several objects.
+        remover: makes the client that deletes, when there is first something to delete; `client` does where there is
+            none. Then the key that writes needs no right to delete.
     """
 
-    def __init__(self, client: Any, name: str, prefix: str = "", *, object_bytes: int = OBJECT_BYTES) -> None:
+    def __init__(
+        self,
+        client: Any,
+        name: str,
+        prefix: str = "",
+        *,
+        object_bytes: int = OBJECT_BYTES,
+        remover: Callable[[], Any] | None = None,
+    ) -> None:
         self.client = client
         self.name = name
         self.prefix = prefix
         self._object_bytes = object_bytes
+        self._remover = remover
+
+    @cached_property
+    def _removing_client(self) -> Any:
+        return self._remover() if self._remover else self.client
 
     def where(self, key: str = "") -> str:
         """s3://bucket/key, as errors name it."""
@@ -75,8 +91,11 @@ class Bucket:
         """A full key from its parts below the prefix."""
         return "/".join(part for part in (self.prefix, *parts) if part)
 
-    def probe(self) -> None:
+    def probe(self) -> tuple[str, ...]:
         """Write, read and delete a small object, so that a wrong key, a missing right and a missing bucket show now.
+
+        Returns:
+            What the store does otherwise than it was asked to, in plain words.
 
         Raises:
             StorageError: which of them it is, and what to do.
@@ -86,7 +105,7 @@ class Bucket:
                 self.client.list_objects_v2(Bucket=self.name, Prefix=self.key("probe/"), MaxKeys=1)
             except ClientError as error:
                 # A writer's key may lack the right to list; every other answer is final.
-                if str(error.response.get("Error", {}).get("Code")) != "AccessDenied":
+                if _code(error) != "AccessDenied":
                     raise
         key = self.key("probe", secrets.token_hex(8))
         body = secrets.token_bytes(64)
@@ -94,14 +113,27 @@ class Bucket:
             self.client.put_object(Bucket=self.name, Key=key, Body=body)
         with explained("reading the probe object back", self.where(key)):
             back = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
+        notes = self._whether_the_writer_may_delete(key) if self._remover else ()
         with explained("deleting the probe object", self.where(key)):
-            self.client.delete_object(Bucket=self.name, Key=key)
+            self._removing_client.delete_object(Bucket=self.name, Key=key)
         if back != body:
             raise Refused(
                 "The store returned other bytes than were written",
                 where=self.where(key),
                 remedy="Do not use this store for backups; look for a proxy or cache in front of it",
             )
+        return notes
+
+    def _whether_the_writer_may_delete(self, key: str) -> tuple[str, ...]:
+        """A second key for pruning protects nothing as long as the first one may delete too."""
+        with explained("trying whether the writer's key may delete", self.where(key)):
+            try:
+                self.client.delete_object(Bucket=self.name, Key=key)
+            except ClientError as error:
+                if _code(error) in ("AccessDenied", "403"):
+                    return ()
+                raise
+        return ("the key that writes backups may delete them too: prune_connection protects nothing",)
 
     def upload(self, key: str, source: Reader, storage_class: str = "") -> tuple[StoredObject, ...]:
         """Stream `source` to `key` (and `key`.001, .002, ... where one object cannot hold it).
@@ -195,7 +227,7 @@ class Bucket:
         count = 0
         for key in keys:
             with explained("deleting", self.where(key)):
-                self.client.delete_object(Bucket=self.name, Key=key)
+                self._removing_client.delete_object(Bucket=self.name, Key=key)
             count += 1
         return count
 
@@ -210,11 +242,13 @@ class Bucket:
         with explained("listing unfinished uploads", self.where(prefix)):
             try:
                 pages = list(
-                    self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.name, Prefix=prefix)
+                    self._removing_client.get_paginator("list_multipart_uploads").paginate(
+                        Bucket=self.name, Prefix=prefix
+                    )
                 )
             except ClientError as error:
                 # Some stores answer so when they have never seen a multipart upload, or do not list them at all.
-                if str(error.response.get("Error", {}).get("Code")) in ("NoSuchUpload", "NotImplemented"):
+                if _code(error) in ("NoSuchUpload", "NotImplemented"):
                     return 0
                 raise
         found = [entry for page in pages for entry in page.get("Uploads", ()) if entry["Key"].startswith(prefix)]
@@ -222,8 +256,14 @@ class Bucket:
         uploads = [entry for entry in found if not entry["Key"].startswith(tuple(spare)) or entry["Initiated"] < dead]
         for entry in uploads:
             with explained("aborting an unfinished upload", self.where(entry["Key"])):
-                self.client.abort_multipart_upload(Bucket=self.name, Key=entry["Key"], UploadId=entry["UploadId"])
+                self._removing_client.abort_multipart_upload(
+                    Bucket=self.name, Key=entry["Key"], UploadId=entry["UploadId"]
+                )
         return len(uploads)
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 class _UntilFailed:
@@ -291,7 +331,7 @@ class ObjectReader:
             try:
                 answer = self._bucket.client.get_object(Bucket=self._bucket.name, Key=key, **ranged)
             except ClientError as error:
-                if str(error.response.get("Error", {}).get("Code")) in ("InvalidRange", "416"):
+                if _code(error) in ("InvalidRange", "416"):
                     return None  # the cut came after the last byte
                 raise
         if "ContentLength" not in answer:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import queue
 import threading
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import Protocol, Self
 
 CHUNK = 1 << 20
 
@@ -67,36 +68,45 @@ class Peekable:
         return ahead + rest
 
 
-class ReadAhead:
-    """Reads `source` in a thread of its own, a few chunks ahead of whoever reads here.
+class NobodyReads(Exception):
+    """Whoever read from a thread has left."""
 
-    Receiving and hashing then go on while the reader is busy with what it has. A read may return less than was asked
-    for; an error of the source is raised at the place where it happened.
+
+class FromThread:
+    """A reader of what a thread of its own makes, a few chunks ahead.
+
+    A read may return less than was asked for; an error of the thread is raised at the place where it happened.
+
+    Args:
+        produce: calls its argument with each chunk, never an empty one, and returns at the end.
+        chunks: how many of them wait at most.
     """
 
-    def __init__(self, source: Reader, chunks: int = 8) -> None:
-        self._source = source
+    def __init__(self, produce: Callable[[Callable[[bytes], None]], None], chunks: int = 8) -> None:
+        self._produce = produce
         self._queue: queue.Queue[bytes | BaseException] = queue.Queue(chunks)
         self._left = threading.Event()
         self._rest = b""
         self._ended = False
-        self._thread = threading.Thread(target=self._fill, name="read-ahead", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="read-ahead", daemon=True)
 
-    def _fill(self) -> None:
-        item: bytes | BaseException = b"-"
-        while item and not isinstance(item, BaseException):
+    def _run(self) -> None:
+        last: bytes | BaseException = b""
+        try:
+            self._produce(self._put)
+        except BaseException as error:
+            last = error
+        with contextlib.suppress(NobodyReads):
+            self._put(last)
+
+    def _put(self, item: bytes | BaseException) -> None:
+        while not self._left.is_set():
             try:
-                item = self._source.read(CHUNK)
-            except BaseException as error:
-                item = error
-            while not self._left.is_set():
-                try:
-                    self._queue.put(item, timeout=0.2)
-                    break
-                except queue.Full:
-                    continue
-            if self._left.is_set():
-                return
+                self._queue.put(item, timeout=0.2)
+            except queue.Full:
+                continue
+            return
+        raise NobodyReads
 
     def read(self, size: int = -1, /) -> bytes:
         """As Reader.read, but may return less than `size` before the end."""
@@ -110,13 +120,27 @@ class ReadAhead:
         self._rest = self._rest[len(taken) :]
         return taken
 
-    def __enter__(self) -> ReadAhead:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._left.set()
         self._thread.join(timeout=5)
+
+
+class ReadAhead(FromThread):
+    """Reads `source` in a thread of its own, a few chunks ahead of whoever reads here.
+
+    Receiving and hashing then go on while the reader is busy with what it has.
+    """
+
+    def __init__(self, source: Reader, chunks: int = 8) -> None:
+        def produce(put: Callable[[bytes], None]) -> None:
+            for data in read_all(source):
+                put(data)
+
+        super().__init__(produce, chunks)
 
 
 def read_all(source: Reader) -> Iterator[bytes]:
