@@ -357,7 +357,7 @@ class Catalog:
     def write_manifest(self, manifest: Manifest) -> None:
         """Make the backup exist; then its draft has served."""
         key = self.key(manifest.backup_id, MANIFEST)
-        self.bucket.put_json(key, _MANIFEST.dump_python(manifest, mode="json"))
+        self.bucket.put_json(key, _MANIFEST.dump_python(manifest, mode="json"), locked=True)
         self.bucket.delete([self.key(manifest.backup_id, DRAFT)])
 
     def last_drill(self, backup_id: str) -> DrillVerdict | None:

@@ -337,7 +337,9 @@ def _stream_dump(
             _encrypted(compressed, policy) as sealed,
             copying_to(policy.local_copy, catalog.database, f"{backup_id}.dump{suffix}", sealed) as copy,
         ):
-            objects = catalog.bucket.upload(catalog.key(backup_id, f"dump{suffix}"), copy, policy.storage_class)
+            objects = catalog.bucket.upload(
+                catalog.key(backup_id, f"dump{suffix}"), copy, policy.storage_class, locked=True
+            )
     return objects, compressed.raw_bytes, copy.notes
 
 
@@ -366,7 +368,7 @@ def _stream_globals(source: Source, backup_id: str, policy: BackupPolicy, catalo
         compressed = CompressingReader(_Output(program), policy.compression, policy.level)
         with _encrypted(compressed, policy) as sealed:
             key = catalog.key(backup_id, f"globals.sql{_suffix(policy)}")
-            return catalog.bucket.upload(key, sealed, policy.storage_class)
+            return catalog.bucket.upload(key, sealed, policy.storage_class, locked=True)
 
 
 @contextmanager

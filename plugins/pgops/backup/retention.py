@@ -11,6 +11,7 @@ from pgops.catalog import MANIFEST, Catalog, time_of
 from pgops.errors import Refused
 from pgops.fleet import Retention
 from pgops.ledger import Lease, Ledger, held_lease
+from pgops.storage import Locked
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +26,18 @@ class Plan:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was removed, or would have been. `strange` are keys that were left, since this project cannot name them."""
+    """What was removed, or would have been.
+
+    `strange` are keys that were left, since this project cannot name them; `locked` says which backups nobody may
+    remove yet, and until when.
+    """
 
     database: str
     dry_run: bool
     removed: tuple[str, ...]
     kept: int
     strange: tuple[str, ...]
+    locked: tuple[str, ...] = ()
 
 
 def plan(backups: Sequence[str], retention: Retention, now: datetime, restored: str | None = None) -> Plan:
@@ -115,19 +121,36 @@ def prune(
         for backup_id, why in decided.keep.items():
             log.info("keep   %s: %s", backup_id, ", ".join(why))
         strange: list[str] = []
+        locked: dict[str, str] = {}
         for backup_id in decided.remove:
+            if lock := _why_locked(catalog, backup_id):
+                locked[backup_id] = lock
+                continue
             log.info("%s %s: no rule keeps it", "would remove" if dry_run else "remove", backup_id)
-            strange += _remove(catalog, backup_id, dry_run)
-        if decided.remove and not dry_run:
-            ledger.record_pruned(catalog.database, decided.remove)
+            try:
+                strange += _remove(catalog, backup_id, dry_run)
+            except Locked as error:
+                locked[backup_id] = f"{backup_id} is locked: {error.what}"
+        removed = tuple(backup_id for backup_id in decided.remove if backup_id not in locked)
+        for sentence in locked.values():
+            log.info("%s", sentence)
+        if removed and not dry_run:
+            ledger.record_pruned(catalog.database, removed)
     lease.release()
     return Pruned(
         database=catalog.database,
         dry_run=dry_run,
-        removed=decided.remove,
-        kept=len(decided.keep),
+        removed=removed,
+        kept=len(decided.keep) + len(locked),
         strange=tuple(strange),
+        locked=tuple(locked.values()),
     )
+
+
+def _why_locked(catalog: Catalog, backup_id: str) -> str:
+    """Why a backup cannot be removed yet; empty when it can. Its manifest was written last, so it is locked longest."""
+    until = catalog.bucket.locked_until(catalog.key(backup_id, MANIFEST))
+    return f"{backup_id} is locked until {until:%Y-%m-%d %H:%M} UTC: no rule keeps it any more" if until else ""
 
 
 def _newest_restored(catalog: Catalog, backups: Sequence[str]) -> str | None:

@@ -104,7 +104,7 @@ def verify_draft(catalog: Catalog, draft: Draft, *, decrypt: bool = True) -> Ver
     started = time.monotonic()
     manifest = draft.manifest
     where = catalog.bucket.where(catalog.key(manifest.backup_id))
-    notes = _storage_class_notes(catalog, manifest)
+    notes = _store_notes(catalog, manifest)
     if manifest.encryption is not None and not decrypt:
         level, checks = STORED_LEVEL, STORED_CHECKS
         _read_stored(catalog, manifest, manifest.encryption, where)
@@ -293,11 +293,9 @@ def _read_globals(catalog: Catalog, manifest: Manifest, where: str) -> None:
         raise NotProven("The dump of roles and tablespaces is cut off", where)
 
 
-def _storage_class_notes(catalog: Catalog, manifest: Manifest) -> tuple[str, ...]:
-    """Stores accept a storage class and ignore it: say so."""
-    if not manifest.storage_class or not manifest.objects:
+def _store_notes(catalog: Catalog, manifest: Manifest) -> tuple[str, ...]:
+    """Stores accept a storage class, encryption and a lock, and ignore them: say so."""
+    if not manifest.objects:
         return ()
-    kept = catalog.bucket.head(catalog.key(manifest.backup_id, manifest.objects[0].key)).get("StorageClass", "STANDARD")
-    if kept == manifest.storage_class:
-        return ()
-    return (f"the store did not honour the storage class {manifest.storage_class}: it says {kept}",)
+    key = catalog.key(manifest.backup_id, manifest.objects[0].key)
+    return catalog.bucket.ignored(key, manifest.started_at, manifest.storage_class, locked=True)

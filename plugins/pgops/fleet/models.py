@@ -164,12 +164,25 @@ class Database(Policy):
         return self
 
 
+class ObjectLockPolicy(Policy):
+    """For how long nobody may remove a backup; the bucket must have been made with object lock.
+
+    mode: GOVERNANCE can be lifted by whoever has s3:BypassGovernanceRetention, COMPLIANCE by nobody.
+    """
+
+    mode: Literal["GOVERNANCE", "COMPLIANCE"] = "GOVERNANCE"
+    days: int = Field(ge=1, le=36500)
+
+
 class Storage(Policy):
     """The bucket that holds the backups.
 
     connection: of whoever writes and reads; its key needs no right to delete where prune_connection is given.
     prune_connection: of whoever removes what no rule keeps.
     identity_connection: its password holds the age identities (secret keys, one a line) that open encrypted dumps.
+    sse: encryption by the store; none leaves it to the bucket's default.
+    kms_key_id: with aws:kms, another key than the account's own.
+    object_lock: of dumps and their manifests; what the engines of base backups write has the bucket's default lock.
     """
 
     connection: ConnectionId
@@ -177,11 +190,20 @@ class Storage(Policy):
     prefix: str = ""
     prune_connection: ConnectionId | None = None
     identity_connection: ConnectionId | None = None
+    sse: Literal["none", "AES256", "aws:kms"] = "none"
+    kms_key_id: str = ""
+    object_lock: ObjectLockPolicy | None = None
 
     @field_validator("prefix")
     @classmethod
     def _no_slashes_around(cls, value: str) -> str:
         return value.strip("/")
+
+    @model_validator(mode="after")
+    def _kms(self) -> Storage:
+        if self.kms_key_id and self.sse != "aws:kms":
+            raise ValueError("kms_key_id needs sse: aws:kms")
+        return self
 
 
 class Slack(Policy):

@@ -97,12 +97,15 @@ def bucket(settings: Settings) -> Bucket:
 
     The key of prune_connection is fetched only by a task that has something to delete.
     """
-    from pgops.storage import Bucket
+    from pgops.storage import Bucket, Custody, Lock
 
     storage = settings.storage
+    lock = storage.object_lock
+    custody = Custody(storage.sse, storage.kms_key_id, Lock(lock.mode, lock.days) if lock else None)
     pruner = storage.prune_connection
     remover = None if pruner is None else lambda: _s3_client(pruner)
-    return Bucket(_s3_client(storage.connection), storage.bucket, storage.prefix, remover=remover)
+    client = _s3_client(storage.connection)
+    return Bucket(client, storage.bucket, storage.prefix, custody=custody, remover=remover)
 
 
 def _s3_client(connection_id: str) -> Any:
@@ -444,12 +447,16 @@ def store(settings: Settings) -> Store:
 
     Keys of the connection are handed on; where it has none (roles, profiles) the hosts have their own.
     """
+    return _store(settings, settings.storage.connection)
+
+
+def _store(settings: Settings, connection_id: str) -> Store:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
     from pgops.physical.store import Store
 
-    connection(settings.storage.connection)
-    found = S3Hook(aws_conn_id=settings.storage.connection).conn_config
+    connection(connection_id)
+    found = S3Hook(aws_conn_id=connection_id).conn_config
     s3 = (found.extra_config.get("config_kwargs") or {}).get("s3") or {}
     return Store(
         bucket=settings.storage.bucket,
@@ -460,6 +467,8 @@ def store(settings: Settings) -> Store:
         secret_key=found.aws_secret_access_key or "",
         session_token=found.aws_session_token or "",
         path_style=s3.get("addressing_style") == "path",
+        sse=settings.storage.sse,
+        kms_key_id=settings.storage.kms_key_id,
     )
 
 
@@ -468,10 +477,12 @@ def engine(settings: Settings, server: Server) -> NightlyEngine:
     from pgops.physical.engines import BarmanEngine, WalgEngine
 
     policy = physical_policy(server)
+    pruner = settings.storage.prune_connection
+    pruning = _store(settings, pruner) if pruner else None
     given = physical_source(server), store(settings), bucket(settings)
     if policy.engine == "walg":
-        return WalgEngine(*given, settings=policy.settings)
-    return BarmanEngine(*given, compression=policy.compression, jobs=policy.jobs)
+        return WalgEngine(*given, settings=policy.settings, pruning=pruning)
+    return BarmanEngine(*given, compression=policy.compression, jobs=policy.jobs, pruning=pruning)
 
 
 def physical_lease(settings: Settings, server: str, context: Mapping[str, Any]) -> Lease:

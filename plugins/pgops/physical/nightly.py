@@ -208,7 +208,7 @@ def take_base_backup(
         seconds=seconds,
         ended_at=newest.ended_at,
         swept=swept,
-        notes=_archive_notes(engine),
+        notes=(*_archive_notes(engine), *_store_notes(engine, newest)),
     )
 
 
@@ -399,6 +399,14 @@ def _archive_notes(engine: NightlyEngine) -> tuple[str, ...]:
     if twice:
         notes.append(f"WAL segments were archived again long after their successors: {', '.join(twice[:3])}")
     return tuple(notes)
+
+
+def _store_notes(engine: NightlyEngine, backup: BaseBackup) -> tuple[str, ...]:
+    """What the store did otherwise than the policy asks; engines ask for no lock: the bucket's default must do."""
+    largest = max(engine.shelf.of_backup(backup.backup_id), key=lambda one: one.bytes, default=None)
+    if largest is None:
+        return ()
+    return engine.shelf.bucket.ignored(largest.key, backup.started_at, locked=True)
 
 
 def _root(backup: BaseBackup, known: Mapping[str, BaseBackup]) -> BaseBackup:

@@ -22,7 +22,8 @@ from botocore.exceptions import ClientError
 from urllib3.exceptions import ProtocolError
 
 from pgops.errors import Refused
-from pgops.storage.errors import CUT_CONNECTION, NotThere, explained
+from pgops.storage.custody import Custody
+from pgops.storage.errors import CUT_CONNECTION, Locked, NotThere, StorageError, explained
 from pgops.storage.streams import HashingReader, Peekable, Reader
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ PART_BYTES = 8 << 20
 OBJECT_BYTES = 9_000 * PART_BYTES
 _PARTS_IN_FLIGHT = 4
 _READ_ATTEMPTS = 5
+_NOTHING_ASKED = Custody()
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Bucket:
         name: the bucket.
         prefix: without slashes around it; may be empty.
         object_bytes: a stream longer than this becomes several objects.
+        custody: how the store is asked to keep what is written.
         remover: makes the client that deletes, when there is first something to delete; `client` does where there is
             none. Then the key that writes needs no right to delete.
     """
@@ -71,17 +74,53 @@ class Bucket:
         prefix: str = "",
         *,
         object_bytes: int = OBJECT_BYTES,
+        custody: Custody = _NOTHING_ASKED,
         remover: Callable[[], Any] | None = None,
     ) -> None:
         self.client = client
         self.name = name
         self.prefix = prefix
         self._object_bytes = object_bytes
+        self.custody = custody
         self._remover = remover
 
     @cached_property
     def _removing_client(self) -> Any:
         return self._remover() if self._remover else self.client
+
+    @cached_property
+    def locks(self) -> bool:
+        """Whether this bucket has object lock: a store may accept a lock, echo it, and keep none."""
+        with explained("asking for the bucket's object lock", self.where()):
+            try:
+                answer = self.client.get_object_lock_configuration(Bucket=self.name)
+            except ClientError as error:
+                if _code(error) in ("AccessDenied", "403", "SlowDown", "ServiceUnavailable", "InternalError"):
+                    raise
+                return False
+        return (answer.get("ObjectLockConfiguration") or {}).get("ObjectLockEnabled") == "Enabled"
+
+    def _arguments(self, storage_class: str = "", *, locked: bool = False) -> dict[str, Any]:
+        lock = locked and self.custody.lock is not None and self.locks
+        return self.custody.arguments(datetime.now(UTC), storage_class, locked=lock)
+
+    def ignored(
+        self, key: str, written_at: datetime, storage_class: str = "", *, locked: bool = False
+    ) -> tuple[str, ...]:
+        """What the store did not do of what it was asked for an object, in plain words; by reading back."""
+        lock = self.custody.lock
+        if locked and lock is not None and not self.locks:
+            notes = self.custody.ignored(self.head(key), written_at, storage_class)
+            return (*notes, "this bucket has no object lock: whoever may delete can delete this backup")
+        return self.custody.ignored(self.head(key), written_at, storage_class, locked=locked)
+
+    def locked_until(self, key: str) -> datetime | None:
+        """Until when the store lets nobody remove an object; None when it is not locked."""
+        head = self.head(key)
+        until: datetime | None = head.get("ObjectLockRetainUntilDate")
+        if head.get("ObjectLockMode") is None or until is None or until <= datetime.now(UTC) or not self.locks:
+            return None
+        return until
 
     def where(self, key: str = "") -> str:
         """s3://bucket/key, as errors name it."""
@@ -110,7 +149,7 @@ class Bucket:
         key = self.key("probe", secrets.token_hex(8))
         body = secrets.token_bytes(64)
         with explained("writing a probe object", self.where(key)):
-            self.client.put_object(Bucket=self.name, Key=key, Body=body)
+            self.client.put_object(Bucket=self.name, Key=key, Body=body, **self._arguments())
         with explained("reading the probe object back", self.where(key)):
             back = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
         notes = self._whether_the_writer_may_delete(key) if self._remover else ()
@@ -135,12 +174,20 @@ class Bucket:
                 raise
         return ("the key that writes backups may delete them too: prune_connection protects nothing",)
 
-    def upload(self, key: str, source: Reader, storage_class: str = "") -> tuple[StoredObject, ...]:
+    def upload(
+        self, key: str, source: Reader, storage_class: str = "", *, locked: bool = False
+    ) -> tuple[StoredObject, ...]:
         """Stream `source` to `key` (and `key`.001, .002, ... where one object cannot hold it).
 
         If reading fails the upload is aborted and nothing is visible of that object.
+
+        Args:
+            key: a full key.
+            source: the stream.
+            storage_class: the bucket's default when it is empty.
+            locked: whether the policy's object lock holds for it.
         """
-        extra = {"StorageClass": storage_class} if storage_class else {}
+        extra = self._arguments(storage_class, locked=locked)
         config = TransferConfig(
             multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=_PARTS_IN_FLIGHT
         )
@@ -161,15 +208,17 @@ class Bucket:
         """The bytes of one or several objects in order, surviving a cut connection."""
         return ObjectReader(self, keys)
 
-    def put_json(self, key: str, value: Any) -> StoredObject:
+    def put_json(self, key: str, value: Any, *, locked: bool = False) -> StoredObject:
         """Write a JSON object and read it back."""
         body = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
-        return self.put(key, body, "application/json")
+        return self.put(key, body, "application/json", locked=locked)
 
-    def put(self, key: str, body: bytes, content_type: str) -> StoredObject:
+    def put(self, key: str, body: bytes, content_type: str, *, locked: bool = False) -> StoredObject:
         """Write a small object and read it back."""
         with explained("writing", self.where(key)):
-            self.client.put_object(Bucket=self.name, Key=key, Body=body, ContentType=content_type)
+            self.client.put_object(
+                Bucket=self.name, Key=key, Body=body, ContentType=content_type, **self._arguments(locked=locked)
+            )
         if self._get(key) != body:
             raise Refused(
                 "The store returned another object than was written",
@@ -223,13 +272,29 @@ class Bucket:
         return found
 
     def delete(self, keys: Iterable[str]) -> int:
-        """Delete objects one by one (every store can do that) and return how many."""
+        """Delete objects one by one (every store can do that) and return how many.
+
+        Raises:
+            Locked: object lock keeps one; those before it are gone.
+        """
         count = 0
         for key in keys:
-            with explained("deleting", self.where(key)):
-                self._removing_client.delete_object(Bucket=self.name, Key=key)
+            try:
+                with explained("deleting", self.where(key)):
+                    self._removing_client.delete_object(Bucket=self.name, Key=key)
+            except StorageError as error:
+                raise self._locked(key, error) or error from error
             count += 1
         return count
+
+    def _locked(self, key: str, error: StorageError) -> Locked | None:
+        """The same refusal, if it is the lock's: stores answer as they do to whoever lacks the right."""
+        until = self.locked_until(key) if error.code in ("AccessDenied", "403", "ObjectLocked") else None
+        if until is None:
+            return None
+        what = f"object lock keeps it until {until:%Y-%m-%d %H:%M} UTC"
+        remedy = "Nothing to do: it is removed by the first run after that"
+        return Locked("deleting", error.code, what, where=self.where(key), remedy=remedy, retry=False)
 
     def abort_uploads(self, prefix: str, spare: Sequence[str] = (), spare_for: timedelta = timedelta(days=2)) -> int:
         """Abort unfinished multipart uploads below a full-key prefix and return how many there were.

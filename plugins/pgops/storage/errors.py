@@ -41,6 +41,10 @@ class NotThere(StorageError):
     """There is no such object."""
 
 
+class Locked(StorageError):
+    """Object lock keeps it: nobody may remove it yet."""
+
+
 @contextmanager
 def explained(doing: str, where: str) -> Iterator[None]:
     """Turn a boto3 error in the block into a StorageError that names the place and the remedy."""

@@ -47,16 +47,24 @@ class WalgEngine:
         store: the bucket, as WAL-G reaches it.
         bucket: the same one, as this process does.
         settings: further WAL-G settings (WALG_UPLOAD_CONCURRENCY, WALG_NETWORK_RATE_LIMIT, ...).
+        pruning: the bucket with the key that may delete; `store` where there is no other.
     """
 
     name = "walg"
 
     def __init__(
-        self, source: Source, store: Store, bucket: Bucket, *, settings: Mapping[str, str] | None = None
+        self,
+        source: Source,
+        store: Store,
+        bucket: Bucket,
+        *,
+        settings: Mapping[str, str] | None = None,
+        pruning: Store | None = None,
     ) -> None:
         self.source = source
         self.store = store
         self.settings = dict(settings or {})
+        self.pruning = pruning or store
         folder = bucket.key(FOLDER, self.name, source.server)
         base, wal = f"{folder}/basebackups_005/", f"{folder}/wal_005/"
         self.shelf = Shelf(bucket, self.name, source.server, base, wal, _SENTINEL)
@@ -142,7 +150,8 @@ class WalgEngine:
         )
         if gone:
             arguments = ("delete", "before", "FIND_FULL", oldest.backup_id, "--use-sentinel-time")
-            self._walg(self._tools(), *arguments, *(() if dry_run else ("--confirm",)))
+            confirmed = () if dry_run else ("--confirm",)
+            self._walg(self._tools(), *arguments, *confirmed, store=self.pruning)
         if not dry_run:
             self.shelf.forget(gone)
         return gone
@@ -157,8 +166,9 @@ class WalgEngine:
 
     # --- the parts ---
 
-    def _walg(self, host: Host, *arguments: str, watch: Watch | None = None) -> str:
-        return host.run([self.source.program("wal-g"), *arguments], self._environment(), watch=watch).stdout
+    def _walg(self, host: Host, *arguments: str, watch: Watch | None = None, store: Store | None = None) -> str:
+        environment = self._environment(store or self.store)
+        return host.run([self.source.program("wal-g"), *arguments], environment, watch=watch).stdout
 
     def _tools(self) -> Host:
         """Where wal-g is asked about the archive: this worker, else the database's host."""
@@ -167,27 +177,31 @@ class WalgEngine:
             return LocalHost()
         return self.source.needs_host("wal-g is not installed on this Airflow worker")
 
-    def _store_environment(self) -> dict[str, str]:
+    def _store_environment(self, store: Store) -> dict[str, str]:
         return {
-            **self.store.environment(),
-            "WALG_S3_PREFIX": self.store.url(FOLDER, self.name, self.source.server),
-            **({"AWS_ENDPOINT": self.store.endpoint} if self.store.endpoint else {}),
-            "AWS_S3_FORCE_PATH_STYLE": "true" if self.store.path_style else "false",
+            **store.environment(),
+            "WALG_S3_PREFIX": store.url(FOLDER, self.name, self.source.server),
+            **({"AWS_ENDPOINT": store.endpoint} if store.endpoint else {}),
+            "AWS_S3_FORCE_PATH_STYLE": "true" if store.path_style else "false",
             "WALG_COMPRESSION_METHOD": "zstd",  # its frames carry a checksum of the content
             "WALG_PREVENT_WAL_OVERWRITE": "true",
             "WALG_DELTA_MAX_STEPS": str(self.source.max_deltas),
             "WALG_S3_MAX_RETRIES": "5",
+            **({"WALG_S3_SSE": store.sse} if store.sse != "none" else {}),
+            **({"WALG_S3_SSE_KMS_ID": store.kms_key_id} if store.kms_key_id else {}),
             **self.settings,
         }
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, store: Store) -> dict[str, str]:
         dsn = self.source.dsn
         server = {"PGHOST": dsn.host, "PGPORT": str(dsn.port), "PGUSER": dsn.user, "PGDATABASE": dsn.dbname}
         libpq = {f"PG{name.upper()}": value for name, value in dsn.options.items() if name.startswith("ssl")}
-        return {**self._store_environment(), **server, **libpq, **dsn.environment("wal-g")}
+        return {**self._store_environment(store), **server, **libpq, **dsn.environment("wal-g")}
 
     def _prepared(self, host: Host) -> str:
-        return self.source.secrets.prepared(host, f"{self.name}-{self.source.server}", self._store_environment())
+        return self.source.secrets.prepared(
+            host, f"{self.name}-{self.source.server}", self._store_environment(self.store)
+        )
 
     def _sentinels(self) -> set[str]:
         keys = (found.key.removeprefix(self.shelf.base) for found in self.shelf.bucket.objects(self.shelf.base))
