@@ -121,36 +121,31 @@ def prune(
         for backup_id, why in decided.keep.items():
             log.info("keep   %s: %s", backup_id, ", ".join(why))
         strange: list[str] = []
-        locked: dict[str, str] = {}
+        locked: list[str] = []
+        removed: list[str] = []
         for backup_id in decided.remove:
-            if lock := _why_locked(catalog, backup_id):
-                locked[backup_id] = lock
-                continue
-            log.info("%s %s: no rule keeps it", "would remove" if dry_run else "remove", backup_id)
-            try:
-                strange += _remove(catalog, backup_id, dry_run)
-            except Locked as error:
-                locked[backup_id] = f"{backup_id} is locked: {error.what}"
-        removed = tuple(backup_id for backup_id in decided.remove if backup_id not in locked)
-        for sentence in locked.values():
-            log.info("%s", sentence)
+            until = catalog.bucket.locked_until(catalog.key(backup_id, MANIFEST))
+            if until is None:
+                log.info("%s %s: no rule keeps it", "would remove" if dry_run else "remove", backup_id)
+                removed.append(backup_id)
+                try:
+                    strange += _remove(catalog, backup_id, dry_run)
+                except Locked as error:  # the manifest is gone, and with it the backup; its objects stay for now
+                    until = error.until
+            if until is not None:
+                locked.append(f"{backup_id} is locked until {until:%Y-%m-%d %H:%M} UTC: no rule keeps it any more")
+                log.info("%s", locked[-1])
         if removed and not dry_run:
-            ledger.record_pruned(catalog.database, removed)
+            ledger.record_pruned(catalog.database, tuple(removed))
     lease.release()
     return Pruned(
         database=catalog.database,
         dry_run=dry_run,
-        removed=removed,
-        kept=len(decided.keep) + len(locked),
+        removed=tuple(removed),
+        kept=len(backups) - len(removed),
         strange=tuple(strange),
-        locked=tuple(locked.values()),
+        locked=tuple(locked),
     )
-
-
-def _why_locked(catalog: Catalog, backup_id: str) -> str:
-    """Why a backup cannot be removed yet; empty when it can. Its manifest was written last, so it is locked longest."""
-    until = catalog.bucket.locked_until(catalog.key(backup_id, MANIFEST))
-    return f"{backup_id} is locked until {until:%Y-%m-%d %H:%M} UTC: no rule keeps it any more" if until else ""
 
 
 def _newest_restored(catalog: Catalog, backups: Sequence[str]) -> str | None:

@@ -27,7 +27,7 @@ def sweep_incomplete(catalog: Catalog) -> int:
         try:
             removed += catalog.bucket.delete(known)
         except Locked as error:
-            log.info("it stays until its lock ends: %s", error.what)
+            log.info("%s stays: its objects are locked until %s", backup_id, error.until)
         for key in strange:
             log.warning("left alone, since this project did not write it: %s", key)
     return removed

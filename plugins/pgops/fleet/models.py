@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pgops.errors import Refused
 from pgops.fleet.backfills import BackfillPolicy
-from pgops.fleet.base import Canary, ConnectionId, Name, Policy
+from pgops.fleet.base import Canary, ConnectionId, Name, Policy, Tls
 from pgops.fleet.health import HealthPolicy
 from pgops.fleet.migrations import MigrationPolicy
 from pgops.fleet.partitions import PartitionPolicies
@@ -132,11 +132,15 @@ class Server(Policy):
     """A PostgreSQL server.
 
     pool: the Airflow pool that limits what runs on it at a time.
+    tls: what backups do when the way to it is not encrypted, or nobody checks that it is this server. off does not
+        look, warn says so in the report (not of this machine's own addresses), required refuses what is not encrypted
+        for certain (sslmode require or more), verified refuses what is not sslmode=verify-full.
     physical: how its base backups and WAL are kept; none are when it is empty.
     """
 
     name: Name
     pool: str = "default_pool"
+    tls: Tls = "warn"
     physical: PhysicalPolicy | None = None
     tuning: TuningPolicy | None = None
 

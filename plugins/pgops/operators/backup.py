@@ -43,7 +43,8 @@ class PreflightOperator(PgOpsOperator):
         if encryption is not None and encryption.verify == "decrypted":
             resources.refuse_other_keys(settings, encryption)
         found, notes = _sources(database)
-        return to_xcom(preflight(database.name, found, notes, resources.bucket(settings), lease))
+        tls = fleet.server(database.server).tls
+        return to_xcom(preflight(database.name, found, notes, resources.bucket(settings), lease, tls))
 
     def execute(self, context: Any) -> Any:
         """As PgOpsOperator.execute."""

@@ -15,13 +15,14 @@ from psycopg2.extras import RealDictCursor
 from pgops import units
 from pgops.errors import PgOpsError, Refused
 from pgops.fleet import PhysicalPolicy, PhysicalRetention
+from pgops.fleet.base import Tls
 from pgops.include import sql_text
 from pgops.ledger import Lease, Ledger, held_lease
 from pgops.physical.archive import gaps, rewritten
 from pgops.physical.engines.shelf import Shelf
 from pgops.physical.model import BaseBackup, Engine
 from pgops.physical.wal import lsn_text
-from pgops.postgres import Dsn, Limits, connect
+from pgops.postgres import Dsn, Limits, check_tls, connect
 
 log = logging.getLogger(__name__)
 
@@ -172,8 +173,13 @@ def take_base_backup(
     now: datetime,
     *,
     force: bool = False,
+    tls: Tls = "warn",
 ) -> BaseTaken:
     """Take a base backup if one is due; first sweep up what a dead run left.
+
+    Args:
+        force: also when none is due.
+        tls: what the policy asks of the way to the server.
 
     Raises:
         Refused: the server, or what the archive holds, does not allow it.
@@ -183,6 +189,7 @@ def take_base_backup(
         state = server_state(dsn)
         record_wal_state(ledger, server, engine, state, now)
         refuse_unfit_server(state, dsn.where, policy.archive_delay_minutes)
+        tls_notes = check_tls(dsn, tls, "pgops.physical")
         backups = engine.backups()
         _refuse_foreign(backups, state, engine)
         swept = _sweep(engine, state)
@@ -208,7 +215,7 @@ def take_base_backup(
         seconds=seconds,
         ended_at=newest.ended_at,
         swept=swept,
-        notes=(*_archive_notes(engine), *_store_notes(engine, newest)),
+        notes=(*tls_notes, *_archive_notes(engine), *_store_notes(engine, newest)),
     )
 
 

@@ -283,18 +283,16 @@ class Bucket:
                 with explained("deleting", self.where(key)):
                     self._removing_client.delete_object(Bucket=self.name, Key=key)
             except StorageError as error:
-                raise self._locked(key, error) or error from error
+                if (locked := self._locked(key, error)) is not None:
+                    raise locked from error
+                raise
             count += 1
         return count
 
     def _locked(self, key: str, error: StorageError) -> Locked | None:
         """The same refusal, if it is the lock's: stores answer as they do to whoever lacks the right."""
         until = self.locked_until(key) if error.code in ("AccessDenied", "403", "ObjectLocked") else None
-        if until is None:
-            return None
-        what = f"object lock keeps it until {until:%Y-%m-%d %H:%M} UTC"
-        remedy = "Nothing to do: it is removed by the first run after that"
-        return Locked("deleting", error.code, what, where=self.where(key), remedy=remedy, retry=False)
+        return Locked(error.code, until, where=self.where(key)) if until else None
 
     def abort_uploads(self, prefix: str, spare: Sequence[str] = (), spare_for: timedelta = timedelta(days=2)) -> int:
         """Abort unfinished multipart uploads below a full-key prefix and return how many there were.

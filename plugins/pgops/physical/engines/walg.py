@@ -195,8 +195,7 @@ class WalgEngine:
     def _environment(self, store: Store) -> dict[str, str]:
         dsn = self.source.dsn
         server = {"PGHOST": dsn.host, "PGPORT": str(dsn.port), "PGUSER": dsn.user, "PGDATABASE": dsn.dbname}
-        libpq = {f"PG{name.upper()}": value for name, value in dsn.options.items() if name.startswith("ssl")}
-        return {**self._store_environment(store), **server, **libpq, **dsn.environment("wal-g")}
+        return {**self._store_environment(store), **server, **dsn.variables(), **dsn.environment("wal-g")}
 
     def _prepared(self, host: Host) -> str:
         return self.source.secrets.prepared(
