@@ -1,7 +1,8 @@
 """`./dev bench recovery`: base backups and WAL archiving of each engine, beside the source document's way and a copy.
 
 Base backup: against `pg_dump -Z 9` of the same data and a plain copy of the data directory. Archiving: segments a
-second against cp, of pgbench's WAL and of WAL that cannot be compressed. Pairs run in turns: read the ratios.
+second against cp, of pgbench's WAL and of WAL that cannot be compressed. Replay: from
+each engine's archive against a local directory. Pairs run in turns: read the ratios.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import json
 import secrets
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -24,9 +26,11 @@ from typing import Any
 import boto3
 
 from benchmarks.rig.measure import print_header, print_row, wait_until_idle
+from benchmarks.rig.replay import replay_rounds
 from pgops.errors import PgOpsError
 from pgops.physical.engines import BarmanEngine, Source, WalgEngine
 from pgops.physical.host import LocalHost
+from pgops.physical.state import Place
 from pgops.physical.store import Secrets, Store
 from pgops.postgres import Dsn
 from pgops.storage import Bucket
@@ -35,7 +39,14 @@ from sandbox.objectstore import S3Server
 from sandbox.postgres import PostgresServer, free_port, pick
 
 KEYS = ("AKIAOFTHEBENCH", secrets.token_hex(16))
-SETTINGS = {"archive_mode": "on", "archive_command": "true", "shared_buffers": "256MB", "max_wal_size": "8GB"}
+# Only how fast WAL is archived counts here, not how fast it is written.
+SETTINGS = {
+    "archive_mode": "on",
+    "archive_command": "true",
+    "shared_buffers": "256MB",
+    "max_wal_size": "8GB",
+    "synchronous_commit": "off",
+}
 KINDS = ("pgbench", "incompressible")
 
 
@@ -50,10 +61,15 @@ class Bench:
     arguments: argparse.Namespace
     say: Callable[[str], None]
 
+    def settle(self) -> None:
+        """Wait for a quiet machine."""
+        if not self.arguments.no_wait:
+            wait_until_idle()
+
     def timed(self, work: Callable[[], object]) -> float:
         """Seconds that something takes, on a quiet machine."""
         self.server.execute("checkpoint")
-        wait_until_idle()
+        self.settle()
         begun = time.monotonic()
         work()
         return time.monotonic() - begun
@@ -117,33 +133,60 @@ def archive(bench: Bench) -> list[dict[str, float]]:
     return found
 
 
-# Replay beside PostgreSQL's from a local directory (replay_vs_local) is one more part: a function like these, and an
-# entry here; it has bench.engines with their restore_command, and bench.server's WAL in their archives.
-PARTS: dict[str, Callable[[Bench], list[dict[str, float]]]] = {"base": base, "archive": archive}
+def replay(bench: Bench) -> list[dict[str, float]]:
+    """Seconds that PostgreSQL replays from each engine's archive, and from a local directory."""
+    found: list[dict[str, float]] = [{} for _ in range(bench.arguments.pairs)]
+    folder = account().folder(bench.folder / "recoveries")
+    bindir = bench.server.identity.reachable(bench.server.binaries.bindir)
+    place = Place(bench.host, PurePosixPath(folder), PurePosixPath(bindir), (15500, 15520))
+    for name, engine in bench.engines.items():
+        _archive_with(bench.server, engine.archive_command(bench.host))
+        engine.push(lambda line: None)
+        _write_segments(bench, "pgbench")
+        _wait_until_archived(bench.server, name)
+        local = PurePosixPath(folder / f"local-{name}")
+        rounds = replay_rounds(engine, place, local, bench.arguments.pairs, bench.settle)
+        for one, measured in zip(found, rounds, strict=True):
+            one |= {f"{name}_{figure}": value for figure, value in measured.items()}
+        bench.say(f"{name}: replay_vs_local " + ", ".join(f"{one[f'{name}_replay_vs_local']:.2f}" for one in found))
+    return found
+
+
+PARTS: dict[str, Callable[[Bench], list[dict[str, float]]]] = {"base": base, "archive": archive, "replay": replay}
+_WAITING = "select count(*) from pg_ls_archive_statusdir() where name like '%.ready'"
 
 
 def _archived_per_second(bench: Bench, kind: str, command: str) -> float:
     """Fill the archiver's queue while it cannot work, then let it work with `command`."""
     server = bench.server
     _archive_with(server, "false")
-    wanted = bench.arguments.segments
-    ((begun,),) = server.execute("select pg_current_wal_insert_lsn()")
-    while int(str(server.execute(f"select (pg_current_wal_insert_lsn() - '{begun}') / 16777216 - {wanted}")[0][0])) < 0:
-        _write_wal(server, kind)
-    server.execute("select pg_switch_wal()")
-    waiting = "select count(*) from pg_ls_archive_statusdir() where name like '%.ready'"
-    ((before,),) = server.execute(waiting)
-    wait_until_idle()
+    _write_segments(bench, kind)
+    ((before,),) = server.execute(_WAITING)
+    bench.settle()
     _archive_with(server, command)
     started = time.monotonic()
     server.execute("select pg_switch_wal()")  # wakes the archiver up
-    while server.execute(waiting) != [(0,)]:
+    _wait_until_archived(server, command)
+    return int(str(before)) / (time.monotonic() - started)
+
+
+def _write_segments(bench: Bench, kind: str) -> None:
+    """As many as were asked for; the last one is complete."""
+    ((begun,),) = bench.server.execute("select pg_current_wal_insert_lsn()")
+    enough = f"select pg_current_wal_insert_lsn() - '{begun}' >= {bench.arguments.segments} * 16777216"
+    while bench.server.execute(enough) != [(True,)]:
+        _write_wal(bench.server, kind)
+    bench.server.execute("select pg_switch_wal()")
+
+
+def _wait_until_archived(server: PostgresServer, where: str) -> None:
+    started = time.monotonic()
+    while server.execute(_WAITING) != [(0,)]:
         if time.monotonic() - started > 600:
             raise PgOpsError(
-                "The archiver does not empty its queue", where=command, remedy=f"It says: {server.last_words()}"
+                "The archiver does not empty its queue", where=where, remedy=f"It says: {server.last_words()}"
             )
         time.sleep(0.02)
-    return int(str(before)) / (time.monotonic() - started)
 
 
 def _write_wal(server: PostgresServer, kind: str) -> None:
@@ -153,9 +196,10 @@ def _write_wal(server: PostgresServer, kind: str) -> None:
             " group by g % 800"
         )
     else:
+        server.execute("checkpoint")  # so that pages are written whole again, as after every checkpoint in use
         program = server.binaries.bindir / "pgbench"
         subprocess.run(
-            [program, "--no-vacuum", "--client=2", "--transactions=4000", "--quiet", server.dsn()],
+            [program, "--no-vacuum", "--client=2", "--transactions=1000", server.dsn()],
             check=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -225,6 +269,7 @@ def _fill(bench: Bench) -> None:
 def main() -> int:
     """Run the parts and print their tables and the line of JSON."""
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # its servers end with it
     begun = time.monotonic()
 
     def say(line: str) -> None:
@@ -250,6 +295,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--postgres", type=int, metavar="MAJOR", help="PostgreSQL version (15 if installed, else 18)")
     parser.add_argument("--folder", type=Path, help="where servers and store lie (default: the temporary folder)")
     parser.add_argument("--only", choices=PARTS, help="one part")
+    parser.add_argument("--no-wait", action="store_true", help="do not wait for a quiet machine: a trial, no figures")
     arguments = parser.parse_args()
     if min(arguments.gigabytes, arguments.segments, arguments.pairs) <= 0:
         parser.error("--gigabytes, --segments and --pairs must be greater than 0")
@@ -278,6 +324,7 @@ def _headline(medians: dict[str, float], engines: list[str]) -> dict[str, Any]:
         "base_vs_source_dump": f"{fastest}_base_vs_source_dump",
         "base_vs_copy": f"{fastest}_base_vs_copy",
         "archive_segments_per_s": f"{fastest}_pgbench_segments_per_s",
+        "replay_vs_local": f"{fastest}_replay_vs_local",
     }
     return {"engine": fastest} | {name: medians[figure] for name, figure in names.items() if figure in medians}
 

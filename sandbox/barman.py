@@ -43,9 +43,8 @@ def programs(identity: Account) -> Path:
         python = _reachable_python(place)
         for name, module in PROGRAMS.items():
             script = place / name
-            script.write_text(
-                f'#!/bin/sh\nPYTHONPATH={place}/site exec {python} -m barman.clients.{module} "$@"\n', encoding="utf-8"
-            )
+            found = f"PYTHONPATH={place}/site LD_LIBRARY_PATH={place}/python/lib"  # the latter: libpython of the copy
+            script.write_text(f'#!/bin/sh\n{found} exec {python} -m barman.clients.{module} "$@"\n', encoding="utf-8")
         _open_up(place)
         for name in PROGRAMS:
             (place / name).chmod(0o755)

@@ -36,11 +36,11 @@ class FromDirectory:
 
 
 def planned(engine: Engine, place: Place) -> RecoveryPlan:
-    """From the oldest base backup through all the WAL that there is."""
+    """From the newest base backup through all the WAL that there is."""
     command = engine.restore_command(place.host)
     found = survey(engine, WalReader(place.host, place.bindir, command, place.base / ".wal"))
-    oldest = min(found.backups, key=lambda one: one.ended_at)
-    return plan("bench", parse_target("latest"), [oldest], found.archive, found.possible)
+    newest = max(found.backups, key=lambda one: one.ended_at)
+    return plan("bench", parse_target("latest"), [newest], found.archive, found.possible)
 
 
 def copied_wal(engine: Engine, place: Place, made: RecoveryPlan, folder: PurePosixPath) -> FromDirectory:

@@ -267,7 +267,7 @@ def test_airflow_init_prepares_the_metadata_the_logins_and_the_connections(tmp_p
         ["bash", str(ROOT / "sandbox" / "compose" / "airflow-init.sh")], env=environ, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "Loaded 14 connections" in done.stdout
+    assert "Loaded 15 connections" in done.stdout
     assert json.loads(passwords.read_text()) == {"admin": 'with "quotes"', "oncall": "x"}
     assert stat.S_IMODE(passwords.stat().st_mode) == 0o600
     users = environment("api-server")["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"]

@@ -191,10 +191,10 @@ def test_loading_twice_is_loading_once_and_updates_what_changed(metadata, tmp_pa
 
     first = metadata.load("--file", str(FILE))
     assert first.returncode == 0, first.stderr[-2000:]
-    assert "14 connections, 2 pools and 0 variables" in first.stdout
+    assert "15 connections, 2 pools and 0 variables" in first.stdout
     after_first = metadata.rows(CONNECTIONS)
     assert ("pg_app", "postgres", "primary", 5432, "app", "pgops_backup") in after_first
-    assert len(after_first) == 14
+    assert len(after_first) == 15
 
     changed = tmp_path / "settings.yaml"
     changed.write_text(
@@ -207,7 +207,7 @@ def test_loading_twice_is_loading_once_and_updates_what_changed(metadata, tmp_pa
     )
     assert second.returncode == 0, second.stderr[-2000:]
     after_second = metadata.rows(CONNECTIONS)
-    assert len(after_second) == 14
+    assert len(after_second) == 15
     assert ("pg_app", "postgres", "127.0.0.1", 21001, "app", "pgops_backup") in after_second
     pools = metadata.rows("SELECT pool, slots FROM slot_pool WHERE pool LIKE 'pg%' ORDER BY pool")
     assert pools == [("pg_primary", 3), ("pg_staging", 1)]

@@ -37,8 +37,8 @@ class Archived:
 
     def switch(self) -> str:
         """Write something, switch to the next segment and return the name of the one that is now complete."""
-        (name,) = self.server.execute("SELECT pg_walfile_name(pg_current_wal_lsn())")[0]
         self.server.execute("SELECT pg_create_restore_point('here')")
+        (name,) = self.server.execute("SELECT pg_walfile_name(pg_current_wal_insert_lsn())")[0]
         self.server.execute("SELECT pg_switch_wal()")
         return str(name)
 

@@ -135,6 +135,7 @@ def test_a_segment_archived_twice_passes_if_it_is_the_same_and_is_refused_or_fou
     assert each_archived.archived(name) and each_archived.archived(follower)
 
     def fetched() -> bytes:
+        (folder / name).unlink(missing_ok=True)
         command = engine.restore_command(host).replace("%f", name).replace("%p", str(folder / name))
         host.run(("sh", "-c", command))
         return (folder / name).read_bytes()

@@ -7,6 +7,8 @@ import pytest
 from pgops.queries.daily import Desk, Reviewed, Target, Whole, review_queries
 from pgops.queries.review import Thresholds
 from pgops.queries.table import table
+from pgops.storage import Bucket
+from tests import servers
 from tests.queries.conftest import Stage
 
 SHOP = (
@@ -89,3 +91,68 @@ def test_a_dropped_index_is_found_and_named_first_with_its_changed_plan(shop, re
     assert "orders_user_id" in first["why"] and "Seq Scan on public.orders" in first["why"]
     assert "blocks a call" in first["why"]
     assert (whole.review.past_windows, whole.review.same_weekday) == (1, True)
+
+
+def test_a_review_that_is_tried_again_says_the_same_and_is_kept_once(shop, reviewed):
+    shop.execute(*[BY_USER] * 100)
+    reviewed("last week")
+    backdate(shop, 7)
+    shop.execute("DROP INDEX orders_user_id", *[BY_USER] * 100)
+    first, _ = reviewed("today")
+    again, _ = reviewed("today")
+    assert first.regressions[0]["cause"] == again.regressions[0]["cause"] == "changed plan"
+    kept = shop.kept("SELECT run_id, facts -> 'regressions' -> 0 ->> 'cause' FROM pgops.query_reviews"
+                     " WHERE database = %(database)s ORDER BY at")  # fmt: skip
+    assert kept == [("last week", None), ("today", "changed plan")]
+
+
+def test_the_page_shows_plans_and_migrations_and_every_text_is_only_text(shop, reviewed, bucket):
+    shop.execute(
+        'CREATE TABLE "<script>" AS SELECT * FROM orders',
+        "ANALYZE",
+        *['SELECT count(*) FROM "<script>" WHERE user_id = 7'] * 20,
+    )
+    found, whole = reviewed()
+    page = bucket.open([found.page]).read().decode()
+    assert "&lt;script&gt;" in page and "<script" not in page
+    assert "Seq Scan on public.&lt;script&gt;" in page and "V003__index_script_user_id.sql" in page
+    files = [key.rsplit("/", 1)[-1] for key in found.pairs]
+    assert files == ["V003__index_script_user_id.sql", "V003__index_script_user_id.rollback.sql"]
+    assert 'ON public."<script>" (user_id);' in whole.pairs[0].up
+
+
+def test_without_counters_the_indexes_are_still_looked_at_and_the_review_is_blind(shop, reviewed):
+    shop.execute("DROP EXTENSION pg_stat_statements", "CREATE INDEX again ON orders (user_id)")
+    found, _ = reviewed()
+    assert "CREATE EXTENSION" in found.blind
+    assert ("duplicate", "public.again") in [(one["kind"], one["object"]) for one in found.advice]
+
+
+def test_a_bucket_that_is_down_costs_the_report_and_nothing_else(shop, bucket):
+    shop.execute(*[BY_USER] * 20)
+    nowhere = Bucket(servers.s3_client("http://127.0.0.1:1", attempts=1), bucket.name)
+    found, _ = review_queries(Desk(shop.ledger, nowhere, "run"), Target(shop.name, shop.monitor), LIMITS)
+    assert found.page is None and any("no report in the bucket" in note for note in found.notes)
+    assert found.slowest
+    assert shop.kept("SELECT count(*) FROM pgops.query_reviews WHERE database = %(database)s") == [(1,)]
+
+
+def test_what_never_mattered_and_is_gone_is_forgotten_and_the_rest_is_not(shop, reviewed):
+    shop.execute(BY_USER, "SELECT 1 + 1 + 1 AS forgettable")
+    shop.snapshot()
+    shop.execute(
+        "SELECT pg_stat_statements_reset(0, (SELECT oid FROM pg_database WHERE datname = current_database()), queryid)"
+        " FROM pg_stat_statements WHERE query LIKE '%forgettable%'"
+    )
+    shop.snapshot()
+    shop.kept_write(
+        "UPDATE pgops.query_statements SET first_seen = now() - interval '9 days' WHERE database = %(database)s;"
+        "DELETE FROM pgops.query_days d USING pgops.query_statements s WHERE s.id = d.statement"
+        " AND s.database = %(database)s"
+    )
+    reviewed()
+    texts = shop.kept(
+        "SELECT t.text FROM pgops.query_statements s JOIN pgops.query_texts t USING (fingerprint)"
+        " WHERE s.database = %(database)s"
+    )
+    assert [text for (text,) in texts if "user_id" in text] and not [text for (text,) in texts if "forgettable" in text]

@@ -1,5 +1,5 @@
--- Purpose: statements that the server has forgotten and that never mattered (less than a second in all, not seen for two
---          days), and all of whose days are over; what stands of them in deltas goes with the oldest partition.
+-- Purpose: statements that the server has forgotten and that never mattered (less than a second in all, not seen for
+--          two days), and all of whose days are over; what stands of them in deltas goes with the oldest partition.
 -- Note:    without it a workload whose statements differ in their text would fill the ledger.
 WITH gone AS (
     SELECT s.id FROM pgops.query_statements s

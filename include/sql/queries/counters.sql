@@ -1,5 +1,5 @@
--- Purpose: what every statement of a database has cost since its counters began, without texts: those lie in a file that
---          the server would have to read.
+-- Purpose: what every statement of a database has cost since its counters began, without texts: those lie in a file
+--          that the server would have to read.
 -- Privileges: pg_monitor; without it queryid is null
 -- Source:  https://www.postgresql.org/docs/current/pgstatstatements.html
 -- Note:    what this role itself asks is left out. A dropped role goes by its number.

@@ -1,4 +1,4 @@
--- Purpose: the schema of pg_stat_statements and the columns of its view; no row when the extension is not in this database.
+-- Purpose: the schema of pg_stat_statements and the columns of its view; no row where the extension is missing.
 -- Note:    the view's columns are those of the extension's version, which may be older than the server's.
 SELECT n.nspname, array_agg(a.attname::text)
   FROM pg_extension e

@@ -1,5 +1,5 @@
--- Purpose: functions of the database's own that planning a statement may run: those that it names, and those of the views
---          that it reads, however deep.
+-- Purpose: functions of the database's own that planning a statement may run: those that it names, and those of the
+--          views that it reads, however deep.
 -- Note:    names without schemas: rather one too many. The server's own and those of extensions are trusted not to do
 --          anything while they are folded into a constant; a volatile one is never folded, only executed.
 WITH RECURSIVE reached AS (

@@ -1,5 +1,5 @@
--- Purpose: a table that is to get an index: its partitions, how many entries a day the index would cost, about how large it
---          would be, and which names are taken.
+-- Purpose: a table that is to get an index: its partitions, how many entries a day the index would cost, about how large
+--          it would be, and which names are taken.
 -- Note:    size: an entry takes 12 bytes and its columns; pages are filled to nine tenths. A nullable estimate.
 WITH wanted AS (
     SELECT c.oid, c.relkind, c.relnamespace

@@ -27,9 +27,11 @@ Watch = Callable[[str], None]
 Compression = Literal["gzip", "none"]
 
 # Exit code 1 is "there is no such segment", by which PostgreSQL knows the end of the WAL. A store that does not answer
-# has another code and must not end a recovery early: try again for a minute, then stop PostgreSQL.
+# has another code and must not end a recovery early: try again for a minute, then stop PostgreSQL. What an attempt left
+# of the segment is no segment.
 _RESTORE = (
-    "for pause in 1 5 15 30 0; do {command}; code=$?; test $code -le 1 && exit $code; sleep $pause; done; exit 126"
+    "for pause in 1 5 15 30 0; do {command}; code=$?; test $code -le 1 && exit $code; "
+    "rm -f %p; sleep $pause; done; exit 126"
 )
 
 

@@ -32,10 +32,10 @@ log = logging.getLogger(__name__)
 Watch = Callable[[str], None]
 _SENTINEL = "_backup_stop_sentinel.json"
 # Exit code 74 is "there is no such segment". Any other failure must not look like the end of the WAL to PostgreSQL: try
-# again for a minute, then stop it (126).
+# again for a minute, then stop it (126). What an attempt left of the segment is in wal-g's way.
 _RESTORE = (
     "for pause in 1 5 15 30 0; do {command}; code=$?; test $code -eq 0 && exit 0; test $code -eq 74 && exit 1; "
-    "sleep $pause; done; exit 126"
+    "rm -f %p; sleep $pause; done; exit 126"
 )
 
 
