@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,7 +55,7 @@ class Authority:
         )
 
 
-def speak_tls(server: PostgresServer, folder: Path) -> Path:
+def speak_tls(server: PostgresServer) -> Path:
     """Give a running server a certificate for "localhost" and a superuser who may come over TLS only.
 
     Returns:
@@ -64,7 +63,8 @@ def speak_tls(server: PostgresServer, folder: Path) -> Path:
     """
     authority = Authority()
     certificate, key = authority.issue("localhost")
-    for name, content in (("server.crt", certificate), ("server.key", key)):
+    root = server.data / "authority.pem"  # where whoever runs the server's programs can read it
+    for name, content in (("server.crt", certificate), ("server.key", key), (root.name, authority.certificate())):
         path = server.data / name
         path.touch(mode=0o600)
         path.write_bytes(content)
@@ -78,10 +78,7 @@ def speak_tls(server: PostgresServer, folder: Path) -> Path:
         pytest.skip("this build of PostgreSQL has no TLS: it was not tested with it")
     server.execute("SELECT pg_reload_conf()")
     assert eventually(lambda: server.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()") == [(True,)])
-    path = folder / f"authority-{secrets.token_hex(4)}.pem"
-    path.write_bytes(authority.certificate())
-    path.chmod(0o644)
-    return path
+    return root
 
 
 def over_tls(dsn: Dsn, **options: str) -> Dsn:

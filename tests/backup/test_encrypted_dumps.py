@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from pgops.backup import verify
 from pgops.catalog import Catalog, NotProven
 from pgops.errors import Refused
 from pgops.fleet import BackupPolicy, EncryptionPolicy, LocalCopy, Retention
 from pgops.postgres import client_program
 from pgops.recovery import compare, restore
+from pgops.storage import Bucket
 from pgops.storage.encryption import fingerprint
 from tests.drills import scratch_database
 from tests.nights import Night, execute
@@ -80,23 +82,15 @@ def test_nothing_of_the_data_and_no_secret_key_lies_in_the_bucket(sealed, key):
 def test_without_a_key_a_night_proves_what_is_stored_and_says_what_it_could_not(sealed):
     sealed.opened_with = ()
     dumped = sealed.dump()
-    verified = verify_stored(sealed, dumped.backup_id)
+    verified = verify(sealed.catalog, dumped.backup_id, sealed.lease, decrypt=False)
     assert verified.verification.level == "L2"
     assert any("nothing was decrypted" in note for note in verified.notes)
     committed = sealed.commit(verified)
     assert committed.level == "L2"
 
 
-def verify_stored(night: Night, backup_id: str):
-    from pgops.backup import verify
-
-    return verify(night.catalog, backup_id, night.lease, decrypt=False)
-
-
 @pytest.mark.parametrize("decrypt", [True, False])
 def test_damage_is_found_with_the_key_and_without(sealed, decrypt):
-    from pgops.backup import verify
-
     dumped = sealed.dump()
     name = sealed.catalog.key(dumped.backup_id, "dump.zst.age")
     body = bytearray(sealed.bucket.open([name]).read())
@@ -130,6 +124,14 @@ def test_a_key_is_rotated_without_losing_a_backup(sealed, key):
     drill(sealed, during)
     with pytest.raises(Refused, match="No identity here opens this"):
         drill(sealed, before)
+
+
+def test_an_encrypted_dump_of_several_objects_is_one_stream(sealed):
+    sealed.bucket = Bucket(sealed.bucket.client, sealed.bucket.name, "pre/fix", object_bytes=20_000)
+    committed = sealed.backup()
+    keys = [stored.key for stored in sealed.catalog.manifest(committed.backup_id).objects]
+    assert keys[:2] == ["dump.zst.age", "dump.zst.age.001"]
+    drill(sealed, committed.backup_id)
 
 
 def test_the_local_copy_is_encrypted_too(sealed, tmp_path):

@@ -23,9 +23,9 @@ from tests.nights import Night, execute
 
 
 @pytest.fixture(scope="module")
-def speaking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PostgresServer, Path]]:
+def speaking() -> Iterator[tuple[PostgresServer, Path]]:
     with servers.running_postgres(servers.MAJORS[0]) as server:
-        yield server, speak_tls(server, tmp_path_factory.mktemp("tls"))
+        yield server, speak_tls(server)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -83,10 +82,10 @@ def test_base_backups_and_wal_are_encrypted_by_the_store_as_the_policy_says(guar
     assert {bucket.head(key).get("ServerSideEncryption") for key in keys} == {"AES256"}
 
 
-def test_a_base_backup_is_taken_over_verified_tls(guarded: Guarded, tmp_path: Path) -> None:
+def test_a_base_backup_is_taken_over_verified_tls(guarded: Guarded) -> None:
     """The server refuses this role without TLS."""
     archived, engine = guarded.archived, guarded.archived.engine
-    authority = speak_tls(archived.server, tmp_path)
+    authority = speak_tls(archived.server)
     dsn = over_tls(engine.source.dsn, sslmode="verify-full", sslrootcert=str(authority))
     secure = type(engine)(replace(engine.source, dsn=dsn), engine.store, engine.shelf.bucket)
     assert secure.push(lambda line: None).backup_id in {one.backup_id for one in engine.backups()}

@@ -104,11 +104,11 @@ def verify_draft(catalog: Catalog, draft: Draft, *, decrypt: bool = True) -> Ver
     started = time.monotonic()
     manifest = draft.manifest
     where = catalog.bucket.where(catalog.key(manifest.backup_id))
-    notes = _store_notes(catalog, manifest)
+    undecided: tuple[str, ...] = ()
     if manifest.encryption is not None and not decrypt:
         level, checks = STORED_LEVEL, STORED_CHECKS
         _read_stored(catalog, manifest, manifest.encryption, where)
-        notes += ("nothing was decrypted: what the dump contains, and that a key opens it, is for a drill to prove",)
+        undecided = ("nothing was decrypted: what the dump contains, and that a key opens it, is for a drill to prove",)
     else:
         level, checks = LEVEL, CHECKS
         archive = _read_archive(catalog, manifest, where)
@@ -126,7 +126,7 @@ def verify_draft(catalog: Catalog, draft: Draft, *, decrypt: bool = True) -> Ver
             seconds=seconds,
             checks=checks,
         ),
-        notes=notes,
+        notes=_store_notes(catalog, manifest) + undecided,
     )
 
 

@@ -90,14 +90,17 @@ class Bucket:
 
     @cached_property
     def locks(self) -> bool:
-        """Whether this bucket has object lock: a store may accept a lock, echo it, and keep none."""
+        """Whether this bucket has object lock: a store may accept a lock, echo it, and keep none.
+
+        Whoever may not ask believes what the store says of each object.
+        """
         with explained("asking for the bucket's object lock", self.where()):
             try:
                 answer = self.client.get_object_lock_configuration(Bucket=self.name)
             except ClientError as error:
-                if _code(error) in ("AccessDenied", "403", "SlowDown", "ServiceUnavailable", "InternalError"):
+                if _code(error) in ("SlowDown", "ServiceUnavailable", "InternalError"):
                     raise
-                return False
+                return _code(error) in ("AccessDenied", "403")
         return (answer.get("ObjectLockConfiguration") or {}).get("ObjectLockEnabled") == "Enabled"
 
     def _arguments(self, storage_class: str = "", *, locked: bool = False) -> dict[str, Any]:
