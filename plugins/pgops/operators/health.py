@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 from zoneinfo import ZoneInfo
 
-from airflow.sdk import BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from pgops.errors import PgOpsError, Refused
-from pgops.fleet import Database, Fleet, Settings, load_fleet
+from pgops.fleet import Database, Fleet, Settings
 from pgops.operators import resources
 from pgops.operators.alerting import claim, record_run, tell_slack
-from pgops.operators.base import FailedForGood, PgOpsOperator, requester
-from pgops.operators.results import from_xcom, pulled, to_xcom
+from pgops.operators.base import PgOpsOperator, requester
+from pgops.operators.fleet_report import FleetReportOperator, left_by
+from pgops.operators.results import to_xcom
 
 if TYPE_CHECKING:
     from pgops.health import Finding, Target
@@ -104,7 +104,7 @@ def _claimed(findings: Sequence[Finding], context: Mapping[str, Any]) -> Sequenc
         return findings
 
 
-class HealthReportOperator(BaseOperator):
+class HealthReportOperator(FleetReportOperator):
     """Says what changed since the run before, in one message for the fleet. Runs whatever failed before it.
 
     A database that is down is a finding. The report fails only where a database could not be looked at at all.
@@ -114,8 +114,6 @@ class HealthReportOperator(BaseOperator):
     """
 
     def __init__(self, *, databases: Sequence[str], **kwargs: Any) -> None:
-        kwargs.setdefault("trigger_rule", TriggerRule.ALL_DONE)
-        kwargs.setdefault("on_failure_callback", None)  # each failure has already been told
         super().__init__(**kwargs)
         self.databases = list(databases)
 
@@ -125,19 +123,10 @@ class HealthReportOperator(BaseOperator):
         from pgops.alerts.messages import run_command
         from pgops.health.daily import Checked
 
-        try:
-            settings = load_fleet().checked_settings()
-        except PgOpsError as error:
-            raise FailedForGood(error) from error
+        settings = self.settings()
         if not self.databases:
             raise AirflowSkipException("no database of the fleet file has a health policy")
-        checked = {one["database"]: from_xcom(Checked, one) for one in pulled(context, CHECK)}
-        problems = {one["database"]: str(one["error"]) for one in pulled(context, CHECK, "problem")}
-        failed = {
-            name: problems.get(name, "the task did not come to its end: see its log")
-            for name in self.databases
-            if name not in checked
-        }
+        checked, failed = left_by(context, CHECK, Checked, self.databases)
         for name, one in checked.items():
             detail = {"grade": one.grade, "open": dict(one.open), "notes": one.notes, "report": one.page}
             record_run(settings, context, name, "success", detail)

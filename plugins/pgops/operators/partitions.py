@@ -16,6 +16,7 @@ from pgops.fleet.partitions import TimeInterval
 from pgops.operators import resources
 from pgops.operators.alerting import record_run, tell_slack
 from pgops.operators.base import FailedForGood, PgOpsOperator, run_name
+from pgops.operators.fleet_report import FleetReportOperator
 from pgops.operators.results import from_xcom, pulled, to_xcom
 
 if TYPE_CHECKING:
@@ -273,7 +274,7 @@ class LedgerPartitionsOperator(BaseOperator):
         return made
 
 
-class PartitionReportOperator(BaseOperator):
+class PartitionReportOperator(FleetReportOperator):
     """Says what was done and what is in danger, and fails when something was not done. Runs whatever failed before it.
 
     Args:
@@ -281,8 +282,6 @@ class PartitionReportOperator(BaseOperator):
     """
 
     def __init__(self, *, databases: Sequence[str], **kwargs: Any) -> None:
-        kwargs.setdefault("trigger_rule", TriggerRule.ALL_DONE)
-        kwargs.setdefault("on_failure_callback", None)  # each failure has already been told
         super().__init__(**kwargs)
         self.databases = list(databases)
 
@@ -291,10 +290,7 @@ class PartitionReportOperator(BaseOperator):
         from pgops.alerts.messages import run_command
         from pgops.alerts.partitions import PartitionNews, partitions_message, worth_telling
 
-        try:
-            settings = load_fleet().checked_settings()
-        except PgOpsError as error:
-            raise FailedForGood(error) from error
+        settings = self.settings()
         lines = {name: list(_lines(context, name)) for name in self.databases}
         for name, found in lines.items():
             failed = any(line.errors for line in found)

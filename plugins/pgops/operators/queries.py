@@ -9,16 +9,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from pgops.errors import PgOpsError, Refused
+from pgops.errors import Refused
 from pgops.fleet import Database, Fleet, load_fleet
 from pgops.include import include_folder
 from pgops.operators import approval, resources
 from pgops.operators.alerting import record_run, tell_slack
-from pgops.operators.base import FailedForGood, PgOpsOperator
-from pgops.operators.results import from_xcom, pulled, to_xcom
+from pgops.operators.base import PgOpsOperator
+from pgops.operators.fleet_report import FleetReportOperator, left_by
+from pgops.operators.results import to_xcom
 from pgops.operators.validation import production_settings
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _first_version(database: Database) -> int | None:
     return max((int(version.replace("_", ".").split(".")[0].split("-")[0]) for version in versions), default=0) + 1
 
 
-class QueryReportOperator(BaseOperator):
+class QueryReportOperator(FleetReportOperator):
     """Says what got worse, in one message for the fleet. Runs whatever failed before it.
 
     It fails where a database could not be reviewed, or its queries could not be counted.
@@ -120,8 +120,6 @@ class QueryReportOperator(BaseOperator):
     """
 
     def __init__(self, *, databases: Sequence[str], **kwargs: Any) -> None:
-        kwargs.setdefault("trigger_rule", TriggerRule.ALL_DONE)
-        kwargs.setdefault("on_failure_callback", None)  # each failure has already been told
         super().__init__(**kwargs)
         self.databases = list(databases)
 
@@ -131,19 +129,10 @@ class QueryReportOperator(BaseOperator):
         from pgops.alerts.queries import QueryNews, query_message
         from pgops.queries.daily import Reviewed
 
-        try:
-            settings = load_fleet().checked_settings()
-        except PgOpsError as error:
-            raise FailedForGood(error) from error
+        settings = self.settings()
         if not self.databases:
             raise AirflowSkipException("no database of the fleet file has a query policy")
-        reviewed = {one["database"]: from_xcom(Reviewed, one) for one in pulled(context, REVIEW)}
-        problems = {one["database"]: str(one["error"]) for one in pulled(context, REVIEW, "problem")}
-        failed = {
-            name: problems.get(name, "the task did not come to its end: see its log")
-            for name in self.databases
-            if name not in reviewed
-        }
+        reviewed, failed = left_by(context, REVIEW, Reviewed, self.databases)
         failed |= {name: one.blind for name, one in reviewed.items() if one.blind}
         for name in self.databases:
             detail = {"error": failed[name]} if name in failed else {"report": reviewed[name].page}

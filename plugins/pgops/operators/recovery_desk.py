@@ -116,7 +116,7 @@ class Desk:
             raise Refused(
                 f"The server does not say where its data lies: {error.what}",
                 where=error.where,
-                remedy="It is not running: set physical.data_directory in include/fleet.yaml; nothing was touched",
+                remedy="Set physical.data_directory in include/fleet.yaml, as it is not running; nothing was touched",
             ) from error
 
     def reader(self, place: Place) -> WalReader:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from abc import abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -42,9 +43,9 @@ class DrillStep(ServerOperator):
             raise AirflowSkipException(f"{server.name} was not asked for")
         return self.at(context, server_desk(fleet, server.name))
 
+    @abstractmethod
     def at(self, context: Mapping[str, Any], desk: Desk) -> Any:
         """Do it and return what XCom keeps."""
-        raise NotImplementedError
 
     def pulled(self, context: Mapping[str, Any], step: str, key: str = "return_value") -> Any:
         """What another step of the same server left."""
@@ -129,9 +130,9 @@ class _DrillWork(DrillStep):
         with held_lease(job.lease(context), release_on_failure=False):
             return self.step(context, job)
 
+    @abstractmethod
     def step(self, context: Mapping[str, Any], job: Beside) -> Any:
         """Do it and return what XCom keeps."""
-        raise NotImplementedError
 
 
 class RestoreDrillCopyOperator(_DrillWork):

@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 
-from pgops.errors import PgOpsError
-from pgops.fleet import Settings, load_fleet
+from pgops.fleet import Settings
 from pgops.operators.alerting import record_run, tell_slack
-from pgops.operators.base import FailedForGood
+from pgops.operators.fleet_report import FleetReportOperator
 from pgops.operators.results import pulled
 
 if TYPE_CHECKING:
@@ -29,7 +27,7 @@ _READ_BACK = {"L3": "hash, contents, rows"}
 _BAD = ("failed", "upstream_failed", "removed")
 
 
-class NightlyReportOperator(BaseOperator):
+class NightlyReportOperator(FleetReportOperator):
     """Says what became of every database and server tonight, and fails when one of them was not backed up.
 
     It does no work of its own, so clearing it repeats none. Runs whatever failed before it.
@@ -40,8 +38,6 @@ class NightlyReportOperator(BaseOperator):
     """
 
     def __init__(self, *, groups: Mapping[str, Sequence[str]], servers: Sequence[str] = (), **kwargs: Any) -> None:
-        kwargs.setdefault("trigger_rule", TriggerRule.ALL_DONE)
-        kwargs.setdefault("on_failure_callback", None)  # each failure has already been told
         super().__init__(**kwargs)
         self.groups = {group: list(names) for group, names in groups.items()}
         self.servers = list(servers)
@@ -50,10 +46,7 @@ class NightlyReportOperator(BaseOperator):
         """Return what the run came to, per database."""
         from pgops.alerts.messages import NightlyReport, nightly_message
 
-        try:
-            settings = load_fleet().checked_settings()
-        except PgOpsError as error:
-            raise FailedForGood(error) from error
+        settings = self.settings()
         states = context["ti"].get_task_states(dag_id=context["dag"].dag_id, run_ids=[context["run_id"]])
         states = states.get(context["run_id"], states)
         outcomes: dict[str, dict[str, Any]] = {}

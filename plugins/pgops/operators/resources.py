@@ -202,15 +202,15 @@ def deploy_window_seconds(database: Database) -> float:
     return policy.watch.baseline_seconds + 2 * budget + policy.watch.minutes * 60 + _SPARE_SECONDS
 
 
-def _given(policy: _Policy | None, database: Database, name: str, remedy: str) -> _Policy:
-    """A policy that a database need not have, where it must.
+def _given(policy: _Policy | None, of: Database | Server, name: str, remedy: str) -> _Policy:
+    """A policy that a database or server need not have, where it must.
 
     Raises:
         Refused: the fleet file does not say.
     """
     if policy is None:
-        where = f"include/fleet.yaml, databases, {database.name}"
-        raise Refused(f"{database.name} has no {name}", where=where, remedy=remedy)
+        where = f"include/fleet.yaml, {'servers' if isinstance(of, Server) else 'databases'}, {of.name}"
+        raise Refused(f"{of.name} has no {name}", where=where, remedy=remedy)
     return policy
 
 
@@ -266,13 +266,8 @@ def health_policy(database: Database) -> HealthPolicy:
     Raises:
         Refused: the fleet file does not say.
     """
-    if database.health is None:
-        raise Refused(
-            f"{database.name} has no health policy",
-            where=f"include/fleet.yaml, databases, {database.name}",
-            remedy="Add health: with connection, the role pgops_monitor in this database",
-        )
-    return database.health
+    remedy = "Add health: with connection, the role pgops_monitor in this database"
+    return _given(database.health, database, "health policy", remedy)
 
 
 def query_policy(database: Database) -> QueryPolicy:
@@ -318,13 +313,8 @@ def tuning_policy(server: Server) -> TuningPolicy:
     Raises:
         Refused: the fleet file does not say.
     """
-    if server.tuning is None:
-        raise Refused(
-            f"The settings of {server.name} are not reviewed",
-            where=f"include/fleet.yaml, servers, {server.name}",
-            remedy="Add tuning: with connection, memory, cpus, disk, connections and approvers",
-        )
-    return server.tuning
+    remedy = "Add tuning: with connection, memory, cpus, disk, connections and approvers"
+    return _given(server.tuning, server, "tuning policy", remedy)
 
 
 def privacy_policy(database: Database) -> PrivacyPolicy:
@@ -352,13 +342,8 @@ def physical_policy(server: Server) -> PhysicalPolicy:
     Raises:
         Refused: the fleet file does not say.
     """
-    if server.physical is None:
-        raise Refused(
-            f"{server.name} has no base backups",
-            where=f"include/fleet.yaml, servers, {server.name}",
-            remedy="Add physical: with engine, connection and host",
-        )
-    return server.physical
+    remedy = "Add physical: with engine, connection and host"
+    return _given(server.physical, server, "base backups", remedy)
 
 
 def host(name: str, run_as: Sequence[str] = ()) -> LocalHost | SshHost:

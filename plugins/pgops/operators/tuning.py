@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, TriggerRule
+from airflow.sdk import TriggerRule
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from pgops.errors import PgOpsError, Refused
@@ -17,6 +17,7 @@ from pgops.operators import resources
 from pgops.operators.alerting import record_run, tell_slack
 from pgops.operators.approval import ApprovalRules, SecondPersonOperator
 from pgops.operators.base import FailedForGood, ServerOperator, requester, run_name
+from pgops.operators.fleet_report import FleetReportOperator, left_by
 from pgops.operators.results import from_xcom, pulled, to_xcom
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def _lease(fleet: Fleet, server: Server, context: Mapping[str, Any]) -> Lease:
     return Lease(resources.ledger(fleet.checked_settings()), f"configuration/{server.name}", run_name(context))
 
 
-class ConfigurationReportOperator(BaseOperator):
+class ConfigurationReportOperator(FleetReportOperator):
     """Says what was found and what was changed, in one message. Runs whatever failed before it.
 
     It fails where a server could not be looked at, or where something that was approved is not in place.
@@ -223,8 +224,6 @@ class ConfigurationReportOperator(BaseOperator):
     """
 
     def __init__(self, *, servers: Sequence[str], **kwargs: Any) -> None:
-        kwargs.setdefault("trigger_rule", TriggerRule.ALL_DONE)
-        kwargs.setdefault("on_failure_callback", None)  # each failure has already been told
         super().__init__(**kwargs)
         self.servers = list(servers)
 
@@ -235,15 +234,12 @@ class ConfigurationReportOperator(BaseOperator):
         from pgops.tuning.apply import Applied
         from pgops.tuning.review import Reviewed
 
-        fleet = load_fleet()
-        try:
-            settings = fleet.checked_settings()
-        except PgOpsError as error:
-            raise FailedForGood(error) from error
+        fleet, settings = load_fleet(), self.settings()
         if not self.servers:
             raise AirflowSkipException("no server of the fleet file has a tuning policy")
-        reviewed = {one["server"]: from_xcom(Reviewed, one) for one in pulled(context, REVIEW)}
-        failed = self._failed(context, reviewed)
+        asked = str(context["params"]["server"])
+        wanted = self.servers if is_scheduled(context) or asked == "all" else [asked]
+        reviewed, failed = left_by(context, REVIEW, Reviewed, wanted, "server")
         applied = next((from_xcom(Applied, one) for one in pulled(context, APPLY)), None)
         problem = _problem(context)
         news = ConfigurationNews(
@@ -272,13 +268,6 @@ class ConfigurationReportOperator(BaseOperator):
             context["ti"].xcom_push(key="return_value", value=result)
             raise AirflowFailException("; ".join(bad))
         return result
-
-    def _failed(self, context: Any, reviewed: Mapping[str, Reviewed]) -> dict[str, str]:
-        problems = {one["server"]: str(one["error"]) for one in pulled(context, REVIEW, "problem")}
-        asked = str(context["params"]["server"])
-        wanted = self.servers if is_scheduled(context) or asked == "all" else [asked]
-        unseen = "the task did not come to its end: see its log"
-        return {name: problems.get(name, unseen) for name in wanted if name not in reviewed}
 
 
 def _reviewed(context: Mapping[str, Any], server: str) -> Reviewed:

@@ -1,37 +1,23 @@
-"""A review as one HTML file that needs nothing else: no script, no picture, no address, its style in its head."""
+"""A review as one HTML file."""
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jinja2
-
 from pgops import units
+from pgops.pages import page
 from pgops.queries.review import milliseconds
 
 if TYPE_CHECKING:
     from pgops.queries.daily import Whole
 
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {
-        "duration": units.duration,
-        "milliseconds": milliseconds,
-        "size": units.size,
-        "count": lambda number: f"{number:,.0f}",
-        "percent": lambda number: units.ABSENT if number is None else f"{number:.1f} %",
-    }
-    return environment.get_template("review.html")
+_FILTERS = {
+    "milliseconds": milliseconds,
+    "size": units.size,
+    "count": lambda number: f"{number:,.0f}",
+    "percent": lambda number: units.ABSENT if number is None else f"{number:.1f} %",
+}
 
 
 def html_page(whole: Whole) -> str:
@@ -41,4 +27,5 @@ def html_page(whole: Whole) -> str:
         ("Ten that took most time", whole.review.by_total),
         ("Ten with the lowest cache hit", whole.review.by_hit),
     )
-    return _template().render(whole=whole, review=whole.review, tops=tops)
+    templates = Path(__file__).parent / "templates"
+    return page(templates, "review.html", _FILTERS, whole=whole, review=whole.review, tops=tops)
