@@ -77,6 +77,14 @@ def test_every_cut_and_every_flipped_bit_is_found():
         decrypted(stored + b"x", key)
 
 
+def test_what_is_encrypted_on_its_way_into_a_bucket_is_one_object(bucket):
+    key, data = Key(), random.Random(13).randbytes(20 << 20)
+    with EncryptingReader(io.BytesIO(data), [key.public]) as sealed:
+        stored = bucket.upload(bucket.key("a"), sealed)
+    assert [one.key for one in stored] == [bucket.key("a")]
+    assert decrypted(bucket.open([bucket.key("a")]).read(), key) == data
+
+
 @pytest.mark.parametrize("reader_of", [EncryptingReader, DecryptingReader])
 def test_the_sources_own_error_is_what_is_seen(reader_of):
     class Failing(io.BytesIO):

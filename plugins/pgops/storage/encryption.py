@@ -131,18 +131,27 @@ def check_header(beginning: bytes, recipients: int) -> str:
 
 
 class _Watched:
-    """Remembers the error of a stream: the library turns it into one of its own."""
+    """Remembers the error of a stream, which the library turns into one of its own.
+
+    The library asks for 8 KiB at a time, which most streams here are slow at: they are asked for more.
+    """
 
     def __init__(self, source: Reader) -> None:
         self._source = source
+        self._rest = memoryview(b"")
         self.error: BaseException | None = None
 
     def read(self, size: int = -1, /) -> bytes:
-        try:
-            return self._source.read(size)
-        except BaseException as error:
-            self.error = error
-            raise
+        """As Reader.read, but may return less than `size` before the end."""
+        if not self._rest:
+            try:
+                self._rest = memoryview(self._source.read(CHUNK))
+            except BaseException as error:
+                self.error = error
+                raise
+        taken = self._rest[:size] if size >= 0 else self._rest
+        self._rest = self._rest[len(taken) :]
+        return bytes(taken)
 
 
 class _Chunks:

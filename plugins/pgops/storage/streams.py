@@ -75,7 +75,7 @@ class NobodyReads(Exception):
 class FromThread:
     """A reader of what a thread of its own makes, a few chunks ahead.
 
-    A read may return less than was asked for; an error of the thread is raised at the place where it happened.
+    An error of the thread is raised after what was made before it.
 
     Args:
         produce: calls its argument with each chunk, never an empty one, and returns at the end.
@@ -86,8 +86,8 @@ class FromThread:
         self._produce = produce
         self._queue: queue.Queue[bytes | BaseException] = queue.Queue(chunks)
         self._left = threading.Event()
-        self._rest = b""
-        self._ended = False
+        self._rest = memoryview(b"")
+        self._end: bytes | BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="read-ahead", daemon=True)
 
     def _run(self) -> None:
@@ -109,16 +109,27 @@ class FromThread:
         raise NobodyReads
 
     def read(self, size: int = -1, /) -> bytes:
-        """As Reader.read, but may return less than `size` before the end."""
-        if not self._rest and not self._ended:
+        """As Reader.read."""
+        pieces: list[memoryview] = []
+        left = size
+        while left != 0 and self._more():
+            piece = self._rest[:left] if left > 0 else self._rest
+            self._rest = self._rest[len(piece) :]
+            left -= len(piece) if left > 0 else 0
+            pieces.append(piece)
+        if isinstance(self._end, BaseException) and (size < 0 or (size > 0 and not pieces)):
+            raise self._end
+        return b"".join(pieces)
+
+    def _more(self) -> bool:
+        """Whether there is something to take; waits for it."""
+        if not self._rest and self._end is None:
             item = self._queue.get()
-            if isinstance(item, BaseException):
-                self._ended = True
-                raise item
-            self._rest, self._ended = item, not item
-        taken = self._rest if size < 0 else self._rest[:size]
-        self._rest = self._rest[len(taken) :]
-        return taken
+            if item and not isinstance(item, BaseException):
+                self._rest = memoryview(item)
+            else:
+                self._end = item
+        return bool(self._rest)
 
     def __enter__(self) -> Self:
         self._thread.start()
