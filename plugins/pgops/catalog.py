@@ -25,7 +25,7 @@ from pgops.errors import PgOpsError, Refused
 from pgops.fingerprint import LargeObjects, TableFingerprint
 from pgops.storage import Bucket, HashingReader, NotThere, ObjectInfo, ReadAhead, Reader, StoredObject
 from pgops.storage.compression import Algorithm, DecompressingReader
-from pgops.storage.encryption import DecryptingReader, fingerprints_of, no_key_fits
+from pgops.storage.encryption import DecryptingReader, fingerprint, fingerprints_of, no_key_fits
 from pgops.storage.streams import CHUNK, read_all
 
 MANIFEST = "manifest.json"
@@ -85,6 +85,11 @@ class Encryption:
 
     recipients: Mapping[str, str]
     method: Literal["age"] = "age"
+
+    @classmethod
+    def to(cls, public_keys: Mapping[str, str]) -> Encryption:
+        """What a manifest says of a dump that is encrypted to these public keys, by name."""
+        return cls({name: fingerprint(key) for name, key in public_keys.items()})
 
     def __str__(self) -> str:
         return ", ".join(f"{name} ({key})" for name, key in self.recipients.items())
@@ -321,11 +326,16 @@ class Catalog:
             stored = stack.enter_context(ReadAhead(StoredReader(self.bucket, folder, objects)))
             layers: list[Reader] = [stored]
             if manifest.encryption is not None:
-                identities = self._fitting_identities(manifest.encryption, self.bucket.where(folder))
+                identities = self.identities_for(manifest.encryption, self.bucket.where(folder))
                 layers.append(stack.enter_context(DecryptingReader(stored, identities, self.bucket.where(folder))))
             yield _ToTheEnd(DecompressingReader(layers[-1], manifest.compression.algorithm), layers)
 
-    def _fitting_identities(self, encryption: Encryption, where: str) -> Sequence[str]:
+    def identities_for(self, encryption: Encryption, where: str) -> Sequence[str]:
+        """The secret keys, when one of them opens what is encrypted so.
+
+        Raises:
+            Refused: none does; it names the keys that would.
+        """
         identities = self._identities()
         if not set(fingerprints_of(identities)) & set(encryption.recipients.values()):
             raise no_key_fits(identities, where, str(encryption))

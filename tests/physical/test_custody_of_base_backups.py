@@ -47,7 +47,7 @@ def guarded(request: pytest.FixtureRequest) -> Iterator[Guarded]:
             plain = ENGINES[request.param](source, store, bucket)  # skips an engine that is not here
             engine = {"barman": BarmanEngine, "walg": WalgEngine}[request.param]
             mine = replace(store, sse="AES256", **keys["writer"])
-            return engine(plain.source, mine, bucket, pruning=replace(mine, **keys["pruner"]))
+            return engine(plain.source, mine, bucket, pruning=lambda: replace(mine, **keys["pruner"]))
 
         at: Any = SimpleNamespace(endpoint=moto)
         with archived_server(make, servers.MAJORS[0], at, bucket) as archived:

@@ -169,7 +169,7 @@ def _dump_from(
         encoding=source.facts.encoding,
         sequences_behind=snapshot.sequences_behind,
         notes=(*notes, *snapshot.notes, *copy_notes),
-        encryption=_encryption_of(policy),
+        encryption=Encryption.to(policy.encryption.recipients) if policy.encryption else None,
     )
     catalog.write_draft(Draft(manifest, snapshot.contents))
     log.info(
@@ -383,13 +383,6 @@ def _encrypted(source: Reader, policy: BackupPolicy) -> Iterator[Reader]:
 
 def _suffix(policy: BackupPolicy) -> str:
     return SUFFIX[policy.compression] + (encryption.SUFFIX if policy.encryption else "")
-
-
-def _encryption_of(policy: BackupPolicy) -> Encryption | None:
-    if policy.encryption is None:
-        return None
-    keys = policy.encryption.recipients.items()
-    return Encryption({name: encryption.fingerprint(recipient) for name, recipient in keys})
 
 
 def _relative(objects: tuple[StoredObject, ...], folder: str) -> tuple[StoredObject, ...]:

@@ -36,12 +36,15 @@ class PreflightOperator(PgOpsOperator):
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return a Preflight."""
         from pgops.backup import preflight
+        from pgops.catalog import Encryption
 
         settings = fleet.checked_settings()
         lease = resources.backup_lease(settings, database.name, context)
         encryption = database.backup.encryption
         if encryption is not None and encryption.verify == "decrypted":
-            resources.refuse_other_keys(settings, encryption)
+            catalog = resources.catalog(settings, database.name)
+            where = "backup.encryption.recipients in the fleet file"
+            catalog.identities_for(Encryption.to(encryption.recipients), where)
         found, notes = _sources(database)
         tls = fleet.server(database.server).tls
         return to_xcom(preflight(database.name, found, notes, resources.bucket(settings), lease, tls))

@@ -13,7 +13,6 @@ from pgops.fleet import (
     BackfillPolicy,
     Database,
     DeployPolicy,
-    EncryptionPolicy,
     HealthPolicy,
     MigrationPolicy,
     PartitionPolicies,
@@ -149,20 +148,6 @@ def identities(settings: Settings) -> tuple[str, ...]:
             remedy="Put what age-keygen printed into its password: one AGE-SECRET-KEY-1... a line",
         )
     return found
-
-
-def refuse_other_keys(settings: Settings, policy: EncryptionPolicy) -> None:
-    """Refuse to encrypt what could not be read back here.
-
-    Raises:
-        Refused: no secret key of the connection belongs to a recipient.
-    """
-    from pgops.storage.encryption import fingerprint, fingerprints_of, no_key_fits
-
-    here = identities(settings)
-    if not {fingerprint(key) for key in policy.recipients.values()} & set(fingerprints_of(here)):
-        names = ", ".join(f"{name} ({fingerprint(key)})" for name, key in policy.recipients.items())
-        raise no_key_fits(here, "backup.encryption.recipients in the fleet file", names)
 
 
 def ledger(settings: Settings) -> Ledger:
@@ -467,7 +452,7 @@ def engine(settings: Settings, server: Server) -> NightlyEngine:
 
     policy = physical_policy(server)
     pruner = settings.storage.prune_connection
-    pruning = _store(settings, pruner) if pruner else None
+    pruning = None if pruner is None else lambda: _store(settings, pruner)
     given = physical_source(server), store(settings), bucket(settings)
     if policy.engine == "walg":
         return WalgEngine(*given, settings=policy.settings, pruning=pruning)

@@ -44,7 +44,7 @@ class BarmanEngine:
         bucket: the same one, as this process does.
         compression: of base backups and WAL.
         jobs: processes that upload a base backup.
-        pruning: the bucket with the key that may delete; `store` where there is no other.
+        pruning: gives the bucket with the key that may delete, when that is needed; `store` where there is no other.
     """
 
     name = "barman"
@@ -57,13 +57,13 @@ class BarmanEngine:
         *,
         compression: Compression = "gzip",
         jobs: int = 2,
-        pruning: Store | None = None,
+        pruning: Callable[[], Store] | None = None,
     ) -> None:
         self.source = source
         self.store = store
         self.compression = compression
         self.jobs = jobs
-        self.pruning = pruning or store
+        self._pruning = pruning or (lambda: store)
         folder = bucket.key(FOLDER, self.name, source.server)
         self.shelf = Shelf(bucket, self.name, source.server, f"{folder}/base/", f"{folder}/wals/")
 
@@ -138,7 +138,7 @@ class BarmanEngine:
         for backup_id in gone:  # oldest first: the WAL between two backups goes with the older one
             options = ("--dry-run",) if dry_run else ()
             command = [*self._command("backup-delete"), *options, "--backup-id", backup_id, *self._where()]
-            host.run(command, self.pruning.environment())
+            host.run(command, self._pruning().environment())
         if not dry_run:
             self.shelf.forget(gone)
         return gone

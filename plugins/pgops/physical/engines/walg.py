@@ -47,7 +47,7 @@ class WalgEngine:
         store: the bucket, as WAL-G reaches it.
         bucket: the same one, as this process does.
         settings: further WAL-G settings (WALG_UPLOAD_CONCURRENCY, WALG_NETWORK_RATE_LIMIT, ...).
-        pruning: the bucket with the key that may delete; `store` where there is no other.
+        pruning: gives the bucket with the key that may delete, when that is needed; `store` where there is no other.
     """
 
     name = "walg"
@@ -59,12 +59,12 @@ class WalgEngine:
         bucket: Bucket,
         *,
         settings: Mapping[str, str] | None = None,
-        pruning: Store | None = None,
+        pruning: Callable[[], Store] | None = None,
     ) -> None:
         self.source = source
         self.store = store
         self.settings = dict(settings or {})
-        self.pruning = pruning or store
+        self._pruning = pruning or (lambda: store)
         folder = bucket.key(FOLDER, self.name, source.server)
         base, wal = f"{folder}/basebackups_005/", f"{folder}/wal_005/"
         self.shelf = Shelf(bucket, self.name, source.server, base, wal, _SENTINEL)
@@ -151,7 +151,7 @@ class WalgEngine:
         if gone:
             arguments = ("delete", "before", "FIND_FULL", oldest.backup_id, "--use-sentinel-time")
             confirmed = () if dry_run else ("--confirm",)
-            self._walg(self._tools(), *arguments, *confirmed, store=self.pruning)
+            self._walg(self._tools(), *arguments, *confirmed, store=self._pruning())
         if not dry_run:
             self.shelf.forget(gone)
         return gone
