@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from pgops.errors import Refused
+from pgops.fleet import PhysicalPolicy
+from pgops.operators import resources
 from sandbox.settings import Connection
 from tests.dags.conftest import Site
 from tests.storage.test_encryption import Key
@@ -64,13 +68,17 @@ def test_a_night_that_could_not_read_its_dump_back_is_refused_before_anything_is
     assert not any("dump" in name for name in site.objects())
 
 
-def test_a_night_without_any_secret_key_ends_at_l2_and_says_so(site):
-    encrypt(site, Key(), verify="stored", identity_connection=None)
+def test_a_night_without_any_secret_key_ends_at_l2_and_says_so_and_a_drill_proves_that_the_key_decrypts(site):
+    key = Key()
+    encrypt(site, key, verify="stored", identity_connection=None)
     night = site.run("nightly_backup", databases=["app"])
     assert night.state == "success"
     outcome = night.xcom("report")["databases"]["app"]
     assert outcome["backup"]["level"] == "L2"
     assert any("nothing was decrypted" in note for note in outcome["notes"])
+    encrypt(site, key, verify="stored")
+    hold(site, key)
+    assert site.run("restore_drill", database="app", backup_id=outcome["backup"]["backup_id"]).state == "success"
 
 
 def test_what_must_be_deleted_is_deleted_with_the_pruners_connection_and_only_then_is_it_needed(site):
@@ -94,3 +102,16 @@ def test_a_server_whose_policy_requires_tls_is_not_backed_up_without(site):
     night = site.run("nightly_backup", databases=["app"])
     assert night.state == "failed"
     assert "sslmode=prefer" in night.xcom("report")["databases"]["app"]["error"]
+
+
+def test_wal_gs_key_comes_from_a_connection_and_is_a_secret_one(monkeypatch):
+    policy = PhysicalPolicy(engine="walg", connection="unused", encryption_connection="walg_key")
+    for kind in ("PRIVATE", "PUBLIC"):
+        armored = f"-----BEGIN PGP {kind} KEY BLOCK-----\n\nlQVYBGM\n-----END PGP {kind} KEY BLOCK-----"
+        monkeypatch.setenv("AIRFLOW_CONN_WALG_KEY", json.dumps({"conn_type": "generic", "password": f"{armored}\n"}))
+        if kind == "PRIVATE":
+            assert resources.openpgp_key(policy) == armored
+            continue
+        with pytest.raises(Refused, match="'walg_key' holds no OpenPGP secret key") as caught:
+            resources.openpgp_key(policy)
+        assert "lQVYBGM" not in str(caught.value)

@@ -455,8 +455,26 @@ def engine(settings: Settings, server: Server) -> NightlyEngine:
     pruning = None if pruner is None else lambda: _store(settings, pruner)
     given = physical_source(server), store(settings), bucket(settings)
     if policy.engine == "walg":
-        return WalgEngine(*given, settings=policy.settings, pruning=pruning)
+        return WalgEngine(*given, settings=policy.settings, key=openpgp_key(policy), pruning=pruning)
     return BarmanEngine(*given, compression=policy.compression, jobs=policy.jobs, pruning=pruning)
+
+
+def openpgp_key(policy: PhysicalPolicy) -> str:
+    """The secret key that WAL-G encrypts with; empty where the policy asks for none.
+
+    Raises:
+        Refused: the connection holds something else.
+    """
+    if policy.encryption_connection is None:
+        return ""
+    key = (connection(policy.encryption_connection).password or "").strip()
+    if not key.startswith("-----BEGIN PGP PRIVATE KEY BLOCK-----"):
+        raise Refused(
+            f"The connection {policy.encryption_connection!r} holds no OpenPGP secret key",
+            where="Admin > Connections",
+            remedy="Put what gpg --armor --export-secret-keys printed into its password",
+        )
+    return key
 
 
 def physical_lease(settings: Settings, server: str, context: Mapping[str, Any]) -> Lease:
