@@ -40,8 +40,8 @@ class PhysicalPolicy(Policy):
     max_deltas: how many differences may follow a full one (walg).
     compression: of barman's base backups and WAL.
     jobs: processes that upload barman's base backups.
-    encryption_connection: its password holds the armored OpenPGP secret key with which WAL-G encrypts base backups and WAL
-        before they leave the host, and decrypts them; they are not encrypted when it is empty (docs/custody.md).
+    encryption_connection: its password holds the armored OpenPGP secret key with which WAL-G encrypts base backups and
+        WAL before they leave the host, and decrypts them; they are not encrypted when it is empty (docs/custody.md).
     settings: further settings of WAL-G, such as {WALG_UPLOAD_CONCURRENCY: "4"}; no secrets.
     archive_delay_minutes: a finished WAL segment that waits longer to be archived is an error at night.
     wait_minutes: how long a new backup may wait for the WAL that it needs.

@@ -294,7 +294,12 @@ class Bucket:
 
     def _locked(self, key: str, error: StorageError) -> Locked | None:
         """The same refusal, if it is the lock's: stores answer as they do to whoever lacks the right."""
-        until = self.locked_until(key) if error.code in ("AccessDenied", "403", "ObjectLocked") else None
+        if error.code not in ("AccessDenied", "403", "ObjectLocked"):
+            return None
+        try:
+            until = self.locked_until(key)
+        except StorageError:  # who may not even look at it has the first refusal
+            return None
         return Locked(error.code, until, where=self.where(key)) if until else None
 
     def abort_uploads(self, prefix: str, spare: Sequence[str] = (), spare_for: timedelta = timedelta(days=2)) -> int:

@@ -73,11 +73,7 @@ class Shelf:
         found, history = self.segments(), history or self._history
         return WalArchive(
             {name: one.modified.astimezone(UTC) for name, one in found.items() if len(name) == 24},
-            {
-                int(name[:8], 16): history(one.key)
-                for name, one in found.items()
-                if len(name) != 24
-            },
+            {int(name[:8], 16): history(one.key) for name, one in found.items() if len(name) != 24},
             segment_bytes,
         )
 

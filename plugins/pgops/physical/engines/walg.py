@@ -229,7 +229,7 @@ class WalgEngine:
         raise Refused(
             f"The base backup {backup.backup_id} is {what}",
             where=f"include/fleet.yaml, servers, {self.source.server}, physical.encryption_connection",
-            remedy="Set it as it was for this archive; to change it give the server another name, which begins a new one",
+            remedy="Set it as it was for this archive; to change it give the server another name, which begins another",
         )
 
     def _opens(self, key: str) -> bool:
