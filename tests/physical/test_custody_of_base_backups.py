@@ -33,7 +33,12 @@ class Guarded:
 def guarded(request: pytest.FixtureRequest) -> Iterator[Guarded]:
     with running_moto() as moto:
         servers.s3_client(moto, "x", "x").create_bucket(Bucket="guarded")
-        keys = {name: user_of(moto, name, policy_of_docs(name, "guarded", "pre/fix")) for name in ("writer", "pruner")}
+        policies = {name: policy_of_docs(name, "guarded", "pre/fix") for name in ("writer", "pruner")}
+        # Of a bulk delete AWS asks for the right to each object, this store for that to the bucket too.
+        policies["pruner"]["Statement"] += [
+            {"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::guarded"}
+        ]
+        keys = {name: user_of(moto, name, policy) for name, policy in policies.items()}
         ask_for_keys(moto)
         bucket = Bucket(
             servers.s3_client(moto, **keys["writer"]),
@@ -47,7 +52,9 @@ def guarded(request: pytest.FixtureRequest) -> Iterator[Guarded]:
             plain = ENGINES[request.param](source, store, bucket)  # skips an engine that is not here
             engine = {"barman": BarmanEngine, "walg": WalgEngine}[request.param]
             mine = replace(store, sse="AES256", **keys["writer"])
-            return engine(plain.source, mine, bucket, pruning=lambda: replace(mine, **keys["pruner"]))
+            return engine(
+                replace(plain.source, max_deltas=0), mine, bucket, pruning=lambda: replace(mine, **keys["pruner"])
+            )
 
         at: Any = SimpleNamespace(endpoint=moto)
         with archived_server(make, servers.MAJORS[0], at, bucket) as archived:

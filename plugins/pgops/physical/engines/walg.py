@@ -162,6 +162,7 @@ class WalgEngine:
             confirmed = () if dry_run else ("--confirm",)
             self._walg(self._tools(), *arguments, *confirmed, store=self._pruning())
         if not dry_run:
+            self._refuse_what_stayed(gone)
             self.shelf.forget(gone)
         return gone
 
@@ -174,6 +175,16 @@ class WalgEngine:
         return gone
 
     # --- the parts ---
+
+    def _refuse_what_stayed(self, gone: Sequence[str]) -> None:
+        """WAL-G ends well when the store removes nothing of what it was asked to."""
+        for backup in self.backups():
+            if backup.backup_id in gone:
+                raise PgOpsError(
+                    f"wal-g delete ended well, and {backup.backup_id} is still there",
+                    where=self.shelf.bucket.where(self.shelf.base),
+                    remedy="Let the key of storage.prune_connection, or else of storage.connection, delete there",
+                )
 
     def _walg(self, host: Host, *arguments: str, watch: Watch | None = None, store: Store | None = None) -> str:
         environment = self._environment(store or self.store)
