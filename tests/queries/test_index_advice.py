@@ -168,6 +168,24 @@ def test_too_many_indexes_are_named_with_their_way_back(shop, tmp_path):
     assert indexes(shop) == before
 
 
+def test_a_partitioned_index_that_is_dropped_comes_back_with_all_its_parts(shop):
+    shop.execute(
+        "CREATE TABLE events (at date, n int) PARTITION BY RANGE (at)",
+        "CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')",
+        "CREATE INDEX events_n ON events (n)",
+        "CREATE INDEX events_again ON events (n)",
+    )
+    (advice,) = [one for one in structural(shop.monitor, {})[0] if one.kind == "duplicate"]
+    (pair,) = pairs([advice], 3)
+    valid = "SELECT relname, indisvalid FROM pg_index i JOIN pg_class c ON c.oid = indexrelid WHERE relname ~ 'events'"
+    before = shop.server.execute(f"{valid} ORDER BY 1", shop.dsn.dbname)
+    apply(shop.dsn, pair.up)
+    assert "events_again" not in indexes(shop)
+    apply(shop.dsn, pair.down)
+    after = shop.server.execute(f"{valid} ORDER BY 1", shop.dsn.dbname)
+    assert len(after) == len(before) == 4 and all(here for _, here in after)
+
+
 def test_nothing_is_called_unused_while_a_standby_does_not_say(shop):
     row = {"object": "public.x", "mend": "", "says": ""}
     from pgops.queries import advice

@@ -173,7 +173,11 @@ def _superfluous(catalog: Any, kind: Kind, row: Mapping[str, Any]) -> Advice:
         return replace(found, says=f"{row['says']}. {row['mend']}")
     # A partitioned index cannot be dropped without a lock.
     dropped = f"DROP INDEX{'' if partitioned else ' CONCURRENTLY'} {quoted(schema)}.{quoted(name)}"
-    made = definition if partitioned else re.sub(r"^(CREATE (?:UNIQUE )?INDEX) ", r"\1 CONCURRENTLY ", definition)
+    made = (
+        definition.replace(" ON ONLY ", " ON ", 1)  # else it would come back without its partitions' parts, invalid
+        if partitioned
+        else re.sub(r"^(CREATE (?:UNIQUE )?INDEX) ", r"\1 CONCURRENTLY ", definition)
+    )
     return replace(found, apply=(dropped,), revert=(made,))
 
 
