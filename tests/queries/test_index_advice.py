@@ -13,7 +13,9 @@ from pgops.migration.gate.check import check
 from pgops.migration.scripts.sources import migrations_in
 from pgops.migration.scripts.statements import parse
 from pgops.postgres import Dsn
+from pgops.queries import advice as advice_module
 from pgops.queries.advice import Advice, most_useful, of_candidate, structural
+from pgops.queries.candidates import Index
 from pgops.queries.pair import pairs
 from pgops.queries.prove import Candidate, Gain, Slow, advise
 from tests.queries.conftest import Stage
@@ -186,13 +188,42 @@ def test_a_partitioned_index_that_is_dropped_comes_back_with_all_its_parts(shop)
     assert len(after) == len(before) == 4 and all(here for _, here in after)
 
 
+def test_an_index_that_a_query_and_a_foreign_key_want_is_advised_once(shop):
+    shop.execute("ALTER TABLE orders ADD CONSTRAINT again FOREIGN KEY (user_id) REFERENCES users")
+    candidate = Candidate(Index("public", "orders", ("user_id", "at")), "unverified", ())
+    (advice,) = most_useful([*structural(shop.monitor, {})[0], of_candidate(shop.monitor, candidate)])
+    assert advice.kind == "candidate" and advice.label == "index_orders_user_id_at"
+    assert "orders_user_id_fkey needs it" in advice.says and "orders.again needs it" in advice.says
+    (alone,) = most_useful(structural(shop.monitor, {})[0])
+    assert alone.kind == "missing" and alone.label == "index_orders_user_id"
+
+
+def test_of_twins_one_stays_though_queries_use_the_other(shop, monkeypatch):
+    """The planner takes one of them, so the elder may look unused: both drops together would leave none."""
+    shop.execute(
+        "CREATE INDEX elder ON orders (status, at)",
+        "CREATE INDEX twin ON orders (status, at)",
+        "CREATE INDEX shorter ON orders (status)",
+        "CREATE INDEX idle ON users (name)",
+    )
+    asked = advice_module._asked
+
+    def long_ago(catalog, kind):
+        if kind != "unused":
+            return asked(catalog, kind)
+        return [{"object": f"public.{name}", "says": "not used", "mend": ""} for name in ("elder", "idle")]
+
+    monkeypatch.setattr(advice_module, "_asked", long_ago)
+    kinds = {one.object: one.kind for one in structural(shop.monitor, {})[0]}
+    assert kinds["public.twin"] == "duplicate" and kinds["public.shorter"] == "redundant"
+    assert kinds["public.idle"] == "unused" and "public.elder" not in kinds
+
+
 def test_nothing_is_called_unused_while_a_standby_does_not_say(shop):
     row = {"object": "public.x", "mend": "", "says": ""}
-    from pgops.queries import advice
-
     nowhere = Dsn("127.0.0.1", 1, "app", "pgops_monitor")
     notes: list[str] = []
-    assert advice._agreed([row], {"standby": nowhere}, notes) == [] and "standby" in notes[0]
+    assert advice_module._agreed([row], {"standby": nowhere}, notes) == [] and "standby" in notes[0]
 
 
 def test_a_querys_text_is_no_order_to_the_gate():

@@ -48,6 +48,8 @@ class Advice:
         proof: of a candidate: how sure it is.
         gains: of a candidate: the queries, those that gain most first.
         label: a few words for a file's name.
+        makes: the index that comes of it.
+        keys: of an index that is to go: its table and columns, so that one whose first columns another has begins that.
     """
 
     kind: Kind
@@ -60,6 +62,8 @@ class Advice:
     proof: str = ""
     gains: tuple[Gain, ...] = ()
     label: str = ""
+    makes: Index | None = None
+    keys: str = ""
 
     @property
     def saved(self) -> float:
@@ -100,7 +104,14 @@ def structural(dsn: Dsn, standbys: Mapping[str, Dsn]) -> tuple[list[Advice], lis
             for row in rows[:MOST]:
                 found.append(_missing(catalog, row) if kind == "missing" else _superfluous(catalog, kind, row))
     # An index that is both a duplicate and unused is one piece of advice.
-    return list({one.object: one for one in reversed(found)}.values())[::-1], notes
+    once = list({one.object: one for one in reversed(found)}.values())[::-1]
+    return [one for one in once if not _leans_on(once, one)], notes
+
+
+def _leans_on(advice: Sequence[Advice], one: Advice) -> bool:
+    """Whether a twin or a shorter index is to go because this one answers for it; then nobody asks this one yet."""
+    spare = (other for other in advice if other.kind in ("duplicate", "redundant"))
+    return one.kind == "unused" and any(one.keys.startswith(other.keys) for other in spare)
 
 
 def of_candidate(dsn: Dsn, candidate: Candidate) -> Advice:
@@ -126,6 +137,7 @@ def of_candidate(dsn: Dsn, candidate: Candidate) -> Advice:
         candidate.proof,
         tuple(sorted(candidate.gains, key=lambda one: -one.saved)),
         f"index_{index.table}_{'_'.join(index.columns)}",
+        index,
     )
 
 
@@ -160,15 +172,15 @@ def _missing(catalog: Any, row: Mapping[str, Any]) -> Advice:
     apply, revert = _creating(index, facts)
     return Advice(
         "missing", row["object"], row["says"], apply, revert, facts.bytes, facts.writes,
-        label=f"index_{index.table}_{'_'.join(columns)}",
+        label=f"index_{index.table}_{'_'.join(columns)}", makes=index,
     )  # fmt: skip
 
 
 def _superfluous(catalog: Any, kind: Kind, row: Mapping[str, Any]) -> Advice:
     with catalog.cursor() as cursor:
         cursor.execute(sql_text("queries/index_facts.sql"), {"index": row["object"]})
-        schema, name, definition, size, writes, partitioned = cursor.fetchone()
-    found = Advice(kind, row["object"], row["says"], (), (), size, writes, label=f"drop_{name}")
+        schema, name, definition, size, writes, partitioned, keys = cursor.fetchone()
+    found = Advice(kind, row["object"], row["says"], (), (), size, writes, label=f"drop_{name}", keys=keys)
     if kind == "invalid" or "CONSTRAINT" in row["mend"]:
         return replace(found, says=f"{row['says']}. {row['mend']}")
     # A partitioned index cannot be dropped without a lock.
@@ -227,6 +239,22 @@ def quoted(name: str) -> str:
 
 
 def most_useful(advice: Sequence[Advice]) -> list[Advice]:
-    """Sorted: what saves time first, then what is missing or broken, then what frees most space."""
+    """Sorted: what saves time first, then what is missing or broken, then what frees most space. A foreign key whose
+    index another piece of advice makes anyway is named there."""
     order = ("candidate", "missing", "invalid", "duplicate", "redundant", "unused")
-    return sorted(advice, key=lambda one: (order.index(one.kind), -one.saved, -(one.bytes or 0)))
+    found: list[Advice] = []
+    for one in sorted(advice, key=lambda one: (order.index(one.kind), -one.saved, -(one.bytes or 0))):
+        place = next((place for place, other in enumerate(found) if _serves(other, one)), None)
+        if place is None:
+            found.append(one)
+        else:
+            found[place] = replace(found[place], says=f"{found[place].says}; the foreign key {one.object} needs it too")
+    return found
+
+
+def _serves(other: Advice, one: Advice) -> bool:
+    """Whether a foreign key's index is spared by another index that begins with its columns, in whatever order."""
+    if one.kind != "missing" or one.makes is None or other.makes is None:
+        return False
+    table = (one.makes.schema, one.makes.table) == (other.makes.schema, other.makes.table)
+    return table and set(other.makes.columns[: len(one.makes.columns)]) == set(one.makes.columns)
