@@ -16,8 +16,11 @@ from pgops.postgres import Dsn
 from pgops.queries import advice as advice_module
 from pgops.queries.advice import Advice, most_useful, of_candidate, structural
 from pgops.queries.candidates import Index
+from pgops.queries.explain import catalog_session
 from pgops.queries.pair import pairs
 from pgops.queries.prove import Candidate, Gain, Slow, advise
+from sandbox.postgres import Standby, free_port
+from tests import servers
 from tests.queries.conftest import Stage
 
 SHOP = (
@@ -219,11 +222,26 @@ def test_of_twins_one_stays_though_queries_use_the_other(shop, monkeypatch):
     assert kinds["public.idle"] == "unused" and "public.elder" not in kinds
 
 
-def test_nothing_is_called_unused_while_a_standby_does_not_say(shop):
+def test_nothing_is_called_unused_while_a_standby_does_not_say_or_is_not_known(shop):
     row = {"object": "public.x", "mend": "", "says": ""}
     nowhere = Dsn("127.0.0.1", 1, "app", "pgops_monitor")
     notes: list[str] = []
-    assert advice_module._agreed([row], {"standby": nowhere}, notes) == [] and "standby" in notes[0]
+
+    def agreed(standbys):
+        with catalog_session(shop.monitor) as catalog:
+            return advice_module._agreed(catalog, [row], standbys, notes)
+
+    assert agreed({"standby": nowhere}) == [] and "standby" in notes[0]
+    assert agreed({}) == [row]
+    with servers.memory_folder("standby") as folder:
+        standby = Standby("standby", shop.server, folder / "standby", free_port(), {})
+        standby.create()
+        standby.start()
+        try:
+            standby.wait_until_caught_up()
+            assert agreed({}) == [] and "1 standbys follow and the fleet file names 0" in notes[-1]
+        finally:
+            standby.destroy()
 
 
 def test_a_querys_text_is_no_order_to_the_gate():

@@ -100,7 +100,7 @@ def structural(dsn: Dsn, standbys: Mapping[str, Dsn]) -> tuple[list[Advice], lis
                 notes.append(f"{kind} indexes: {error.diag.message_primary or error}")
                 continue
             if kind == "unused":
-                rows = _agreed(rows, standbys, notes)
+                rows = _agreed(catalog, rows, standbys, notes)
             for row in rows[:MOST]:
                 found.append(_missing(catalog, row) if kind == "missing" else _superfluous(catalog, kind, row))
     # An index that is both a duplicate and unused is one piece of advice.
@@ -148,11 +148,21 @@ def _asked(catalog: Any, kind: Kind) -> list[dict[str, Any]]:
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def _agreed(rows: list[dict[str, Any]], standbys: Mapping[str, Dsn], notes: list[str]) -> list[dict[str, Any]]:
+def _agreed(
+    catalog: Any, rows: list[dict[str, Any]], standbys: Mapping[str, Dsn], notes: list[str]
+) -> list[dict[str, Any]]:
     """Those that no standby uses either; nothing is unused while one of them does not say."""
+    if not rows:
+        return []
+    with catalog.cursor() as cursor:
+        cursor.execute(sql_text("queries/followers.sql"))
+        (followers,) = cursor.fetchone()
+    if followers > len(standbys):
+        notes.append(
+            f"no index is called unused, for {followers} standbys follow and the fleet file names {len(standbys)}"
+        )
+        return []
     for name, dsn in standbys.items():
-        if not rows:
-            return []
         try:
             with catalog_session(dsn) as catalog:
                 idle = {row["object"] for row in _asked(catalog, "unused")}
