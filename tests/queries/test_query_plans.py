@@ -22,6 +22,8 @@ TABLES = (
     "CREATE VIEW inner_view AS SELECT id FROM orders WHERE user_id = spy()",
     "CREATE VIEW outer_view AS SELECT * FROM inner_view",
     "CREATE SEQUENCE numbers",
+    "CREATE VIEW locking AS SELECT pg_advisory_lock(7)",
+    "CREATE VIEW sleepy AS SELECT * FROM orders, pg_sleep(1)",
     "ANALYZE",
 )
 
@@ -147,6 +149,8 @@ def test_a_query_is_executed_on_a_standby_and_never_on_the_primary(orders):
                 "SELECT set_config('work_mem', '1GB', false)",
                 "SELECT pg_sleep(1)",
                 "SELECT * FROM outer_view",
+                "SELECT * FROM locking",
+                "SELECT id FROM sleepy WHERE id IN (SELECT 1)",
                 "DELETE FROM orders",
                 "SELECT nextval('numbers')",
             ):

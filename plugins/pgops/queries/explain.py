@@ -290,13 +290,15 @@ def _place(dsn: Dsn) -> tuple[bool, str]:
 
 
 def _refuse_effects(catalog: Any, dsn: Dsn, parsed: Parsed) -> None:
-    """A read-only transaction stops writes, but no advisory lock, no notification, no dblink."""
+    """A read-only transaction stops writes, but no advisory lock, no notification, no dblink, in a view either."""
     try:
         refuse_own_code(catalog, parsed, executed=True)
+        with fresh_session(dsn) as connection:
+            called = parsed.functions | planned(connection, parsed).functions
     except NotExplained as why:
         raise _refused(f"This statement is not executed: {why}", dsn) from why
     with catalog.cursor() as cursor:
-        cursor.execute(sql_text("queries/volatile_functions.sql"), {"functions": sorted(parsed.functions)})
+        cursor.execute(sql_text("queries/volatile_functions.sql"), {"functions": sorted(called)})
         found = [row[0] for row in cursor.fetchall()]
     if found:
         raise _refused(f"This statement is not executed: {', '.join(found)} may do more than read", dsn)
