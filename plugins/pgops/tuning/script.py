@@ -48,7 +48,8 @@ def text(setting: str, value: str | None) -> str:
 def forward(changes: Sequence[Change]) -> str:
     """What is applied."""
     lines = [
-        f"{text(one.setting, one.value)}  -- {one.shown_before} before. {one.says}".rstrip(". ") for one in changes
+        f"{text(one.setting, one.value)}  -- {_line(f'{one.shown_before} before. {one.says}')}".rstrip(". ")
+        for one in changes
     ]
     return "\n".join([*lines, "SELECT pg_reload_conf();"]) if changes else ""
 
@@ -70,7 +71,7 @@ def ticket(facts: Facts, verdicts: Sequence[Verdict]) -> str:
 def _ticket_lines(facts: Facts, waiting: Sequence[Verdict]) -> Iterator[str]:
     yield "-- In a maintenance window; a restart ends all sessions."
     for one in waiting:
-        yield f"{text(one.setting, one.value)}  -- {one.now} now. {one.says}"
+        yield f"{text(one.setting, one.value)}  -- {_line(f'{one.now} now. {one.says}')}"
     yield "-- Then restart the server. To take it back, and restart again:"
     for one in reversed(waiting):
         yield f"-- {text(one.setting, facts.auto(one.setting))}"
@@ -97,6 +98,11 @@ def parameters(facts: Facts, verdicts: Sequence[Verdict]) -> Iterator[Mapping[st
 
 def _parts(setting: str, value: str) -> list[str]:
     return values.elements(value) or [""] if setting in _LISTS else [value]
+
+
+def _line(words: str) -> str:
+    """A reason of several lines must not leave its comment."""
+    return " ".join(words.split())
 
 
 def _quoted(value: str) -> str:
