@@ -97,6 +97,7 @@ def test_a_managed_server_gets_parameters_and_no_script(stand: Stand):
         assert found["effective_cache_size"]["value"] == str(48 * GB // 8192), "counted in blocks, as the service wants"
         assert found["max_connections"]["apply"] == later and found["work_mem"]["apply"] != later
         assert "fsync" not in found
+        assert found["jit"]["value"] == ("0" if managed == "rds" else "off")
 
 
 def test_what_no_reload_can_change_cannot_be_asked_for(stand: Stand):

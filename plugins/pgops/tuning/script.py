@@ -88,9 +88,12 @@ def parameters(facts: Facts, verdicts: Sequence[Verdict]) -> Iterator[Mapping[st
             continue
         setting = facts.settings[one.setting]
         wanted = setting.boot_val if one.value is None else one.value
+        switched = values.switched(wanted) if facts.machine.managed == "rds" and setting.vartype == "bool" else None
         yield {
             "name": one.setting,
-            "value": values.base_units(wanted, setting.unit, setting.vartype),
+            # Parameter groups of RDS know 0 and 1 only.
+            "value": str(int(switched)) if switched is not None
+            else values.base_units(wanted, setting.unit, setting.vartype),
             "shown": one.wanted,
             "apply": later if setting.restart else now,
         }
