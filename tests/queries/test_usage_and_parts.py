@@ -166,6 +166,16 @@ def test_a_deployment_is_held_against_as_long_before_it(book):
     assert "too young" in young.note
 
 
+def test_a_deployment_without_half_of_the_time_before_it_is_not_judged(book):
+    """Ten minutes counted before it, held against six hours after it, would make every query slower."""
+    book.query("same")
+    book.day(0, hours=6, same=(2400, 24_000, 240))
+    book.day(6 / 24, hours=1, same=(2400, 24_000, 240))
+    book.deployed("002", NOW - timedelta(hours=6))
+    (one,) = book.review().deployments
+    assert "less than half" in one.note and one.effects == ()
+
+
 def test_the_top_tens_are_by_mean_by_total_and_by_lowest_hit(book):
     for text in ("slow", "often", "cold"):
         book.query(text)

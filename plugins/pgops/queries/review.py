@@ -278,8 +278,9 @@ def _deployments(
             continue
         (before,) = windows(ledger, database, begun, width=width)
         (after,) = windows(ledger, database, until if width < timedelta(days=1) else ended + width, width=width)
-        if not before.covered or not after.covered:
-            found.append(Deployment(version, ended, note="no snapshot counted the time before it, or after it"))
+        if min(before.covered, after.covered) < LEAST_COVERED:
+            note = "snapshots counted less than half of the time before it, or after it"
+            found.append(Deployment(version, ended, note=note))
             continue
         found.append(Deployment(version, ended, width.total_seconds() / 3600, tuple(_effects(before, after, texts))))
     return tuple(found)
