@@ -49,6 +49,14 @@ def test_what_the_fleet_file_asks_for_is_left_out_of_every_script_when_it_would_
         stand.look((setting,), deliberate={setting: (value, "somebody's idea")})
 
 
+def test_what_makes_worse_what_is_broken_already_is_left_out_too(stand: Stand):
+    """The sum of memory is over the machine's already, and over the WAL's volume: that excuses nothing more."""
+    small = {"memory": GB // 2, "wal_disk": GB}
+    for setting, value in (("work_mem", "1GB"), ("maintenance_work_mem", "256MB"), ("wal_keep_size", "400MB")):
+        reviewed = stand.look(deliberate={setting: (value, "somebody's idea")}, **small)
+        assert "would break" in verdict(reviewed, setting).why_not and f"SET {setting} " not in reviewed.plan.forward
+
+
 def test_a_compression_that_the_build_lacks_is_not_advised(stand: Stand):
     one = verdict(stand.look(), "wal_compression")
     known = stand.facts().settings["wal_compression"].enumvals
