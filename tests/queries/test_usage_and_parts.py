@@ -150,6 +150,22 @@ def test_only_what_nobody_has_seen_before_is_new_and_an_upgrade_makes_nothing_ne
     assert [one.query.text for one in found.regressions] == ["upgraded"]
 
 
+def test_a_query_of_last_week_is_no_regression_every_day_until_it_is_a_month_old(book):
+    """Days before a query was there say nothing of what is usual for it; one younger than a week has its days."""
+    book.query("old"), book.query("launched", NOW - timedelta(days=9)), book.query("young", NOW - timedelta(days=4))
+    for days in (7, 14, 21, 28):
+        book.day(days, old=(2400, 24_000, 240), **({"launched": (2400, 48_000, 240)} if days == 7 else {}))
+    for days in (1, 2, 3):
+        book.day(days, old=(2400, 24_000, 240), launched=(2400, 48_000, 240), young=(2400, 96_000, 240))
+    book.day(0, old=(2400, 24_000, 240), launched=(2400, 48_000, 240), young=(2400, 96_000, 240))
+    found = book.review()
+    assert found.regressions == () and found.new == () and found.same_weekday
+
+    book._do("UPDATE pgops.query_deltas SET exec_ms = exec_ms * 2 WHERE at > %s", NOW - timedelta(days=1))
+    regressed = [(one.query.text, one.cause) for one in book.review().regressions]
+    assert regressed == [("young", "slower calls"), ("launched", "slower calls"), ("old", "slower calls")]
+
+
 def test_a_deployment_is_held_against_as_long_before_it(book):
     book.query("slower"), book.query("same")
     book.day(1, slower=(2400, 24_000, 240), same=(2400, 24_000, 240))
