@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from contextlib import closing
 
 import psycopg2
 import pytest
 
 from pgops.fleet import MigrationPolicy
+from pgops.include import sql_text
 from pgops.migration.gate.check import check
 from pgops.migration.scripts.sources import migrations_in
 from pgops.migration.scripts.statements import parse
@@ -242,6 +245,23 @@ def test_nothing_is_called_unused_while_a_standby_does_not_say_or_is_not_known(s
             assert agreed({}) == [] and "1 standbys follow and the fleet file names 0" in notes[-1]
         finally:
             standby.destroy()
+
+
+def test_counters_that_a_crash_has_emptied_prove_nothing_however_long_the_server_runs():
+    """The postmaster goes on after a backend was killed, and says so of no database."""
+    question = sql_text("health/unused_indexes.sql").replace("pg_postmaster_start_time()", "timestamptz '2026-01-01'")
+    with servers.running_postgres(servers.MAJORS[0]) as server:
+        server.execute("CREATE TABLE t AS SELECT md5(n::text) AS t FROM generate_series(1, 300000) AS n")
+        server.execute("CREATE INDEX ON t (t)")
+        server.execute("CHECKPOINT")
+        ((started,),) = server.execute("SELECT pg_postmaster_start_time()")
+        victim = psycopg2.connect(server.dsn())
+        os.kill(victim.info.backend_pid, signal.SIGKILL)
+        assert servers.eventually(server.ready, 60)
+        assert server.execute("SELECT pg_postmaster_start_time()") == [(started,)]
+        assert server.execute("SELECT stats_reset FROM pg_stat_database WHERE datname = 'postgres'") == [(None,)]
+        assert server.execute("SELECT relpages > 1280 FROM pg_class WHERE relname = 't_t_idx'") == [(True,)]
+        assert server.execute(question) == []
 
 
 def test_a_querys_text_is_no_order_to_the_gate():

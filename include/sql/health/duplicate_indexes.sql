@@ -12,8 +12,8 @@
 -- Mend: Drop the one that no constraint needs
 -- Risk: none: the other one answers the same queries
 -- Note: the text of an expression is compared, since the stored tree holds the place in the source. What stays is the
---       one that a constraint, the replica identity or CLUSTER needs, else the oldest. So does what a foreign key points
---       to.
+--       one that a constraint, the replica identity or CLUSTER needs, else the oldest. What a foreign key
+--       points to stays, too.
 SELECT indexrelid::regclass::text AS object,
        relpages::bigint * current_setting('block_size')::bigint AS value,
        'the same as ' || keeper::regclass || ': ' || pg_get_indexdef(indexrelid) AS says,

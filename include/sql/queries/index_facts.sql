@@ -3,7 +3,8 @@
 SELECT n.nspname, c.relname, pg_get_indexdef(c.oid), pg_relation_size(c.oid),
        (SELECT (s.n_tup_ins + s.n_tup_upd - s.n_tup_hot_upd) / nullif(greatest(age.days, 0), 0)
           FROM pg_stat_all_tables s,
-               (SELECT extract(epoch FROM now() - coalesce(d.stats_reset, pg_postmaster_start_time())) / 86400 AS days
+               (SELECT extract(epoch FROM now() - coalesce(d.stats_reset, greatest(pg_postmaster_start_time(),
+                         (SELECT stats_reset FROM pg_stat_archiver)))) / 86400 AS days
                   FROM pg_stat_database d WHERE d.datname = current_database()) AS age
          WHERE s.relid = i.indrelid AND age.days >= 1)::float8 AS writes,
        c.relkind = 'I' AS partitioned,
