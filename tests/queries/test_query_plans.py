@@ -156,6 +156,10 @@ def test_a_query_is_executed_on_a_standby_and_never_on_the_primary(orders):
             ):
                 with pytest.raises(Refused, match="is not executed"):
                     analyze(there, orders.monitor, statement)
+            for statement in ("SELECT 'hunter2'::text::int", "SELECT (status || 'hunter2')::int FROM orders"):
+                with pytest.raises(Refused, match="invalid input syntax") as raised:
+                    analyze(there, orders.monitor, statement)
+                assert "hunter2" not in str(raised.value) and raised.value.__suppress_context__
         finally:
             standby.destroy()
 
