@@ -62,7 +62,7 @@ def reverse(changes: Sequence[Change]) -> str:
 
 def ticket(facts: Facts, verdicts: Sequence[Verdict]) -> str:
     """What needs a restart, for a person and a maintenance window: with its own way back."""
-    waiting = [one for one in verdicts if one.action == "restart" and not one.why_not]
+    waiting = [one for one in verdicts if one.action == "restart"]
     if not waiting or facts.machine.managed != "none":
         return ""
     return "\n".join(_ticket_lines(facts, waiting))
