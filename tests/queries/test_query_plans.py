@@ -119,6 +119,15 @@ def test_plans_are_compared_by_shape_and_shown_without_literals(orders):
     assert after.shape != before.shape and ("public", "orders") in after.relations
 
 
+def test_a_plan_names_what_is_read_beside_tables_and_where_a_subquery_begins(orders):
+    query = (
+        "WITH some AS MATERIALIZED (SELECT id FROM orders WHERE user_id = $1)"
+        " SELECT * FROM some s JOIN generate_series(1, 3) g ON g = s.id"
+    )
+    text = explain(orders.monitor, query).text
+    assert "CTE Scan on some" in text and "Function Scan on generate_series" in text and "CTE some" in text
+
+
 def test_which_partitions_there_are_is_no_other_plan():
     def append(*months: str):
         scans = [

@@ -108,11 +108,14 @@ def _lines(node: Node, depth: int) -> Iterator[str]:
         name += f" on {'.'.join(filter(None, (node.get('Schema'), node['Relation Name'])))}"
         if node.get("Alias", node["Relation Name"]) != node["Relation Name"]:
             name += f" {node['Alias']}"
+    name += "".join(f" on {node[what]}" for what in ("CTE Name", "Function Name") if what in node)
     measured = ""
     if "Actual Rows" in node:
         rows, loops = node["Actual Rows"], node.get("Actual Loops", 1)
         timed = f"time={node['Actual Total Time']:.3f} " if "Actual Total Time" in node else ""
         measured = f" (actual {timed}rows={rows:g} loops={loops:g})"
+    if "Subplan Name" in node:
+        yield f"{indent}{node['Subplan Name']}"
     arrow = "-> " if depth else ""
     yield f"{indent}{arrow}{name}  (cost={node['Total Cost']:.2f} rows={node['Plan Rows']:g}){measured}"
     for what in _CONDITIONS:
