@@ -203,7 +203,7 @@ def _spoil(node: Any, random_: random.Random, strange: list[Any]) -> None:
 
 
 def test_a_database_with_a_bad_policy_is_among_those_that_have_one_and_fails_by_itself(tmp_path):
-    document = changed("databases", 0, "queries", to={"conection": "pg_app_monitor"})
+    document = changed("databases", 0, "queries", to={"connection": "pg_app_monitor", "plan": 1})
     fleet = load(tmp_path, document)
     assert fleet.databases_with("queries") == ["app"] and fleet.databases_with("health") == ["app"]
-    assert "conection" in str(refusal(fleet))
+    assert "'plan'" in str(refusal(fleet))

@@ -107,6 +107,8 @@ def test_one_index_serves_several_queries_and_is_advised_once(shop):
     texts = ("SELECT * FROM orders WHERE user_id = $1", BY_USER, "SELECT * FROM orders WHERE user_id = $1 AND at > $2")
     (found,) = advise(shop.monitor, slow(*texts), shop.dsn)
     assert found.index.columns == ("user_id", "at") and len(found.gains) == 3
+    (hoped,) = advise(shop.monitor, slow(*texts))
+    assert hoped.proof == "unverified" and hoped.index == found.index and len(hoped.gains) == 3
 
 
 def test_a_candidate_becomes_a_pair_that_the_gate_takes_and_that_can_be_applied_and_taken_back(shop, tmp_path):
@@ -242,7 +244,7 @@ def test_nothing_is_called_unused_while_a_standby_does_not_say_or_is_not_known(s
         standby.start()
         try:
             standby.wait_until_caught_up()
-            assert agreed({}) == [] and "1 standbys follow and the fleet file names 0" in notes[-1]
+            assert servers.eventually(lambda: agreed({}) == []) and "1 standbys follow and the fleet file names 0" in notes[-1]
         finally:
             standby.destroy()
 

@@ -92,7 +92,8 @@ def parameters(facts: Facts, verdicts: Sequence[Verdict]) -> Iterator[Mapping[st
         yield {
             "name": one.setting,
             # Parameter groups of RDS know 0 and 1 only.
-            "value": str(int(switched)) if switched is not None
+            "value": str(int(switched))
+            if switched is not None
             else values.base_units(wanted, setting.unit, setting.vartype),
             "shown": one.wanted,
             "apply": later if setting.restart else now,
