@@ -150,6 +150,6 @@ CREATE INDEX ON booked (room, seat);
 
 
 def test_an_index_that_something_stands_on_is_no_twin_too_many(each_database: Dsn) -> None:
-    """A foreign key points to the one that is no constraint; an exclusion constraint is an index: no drop would pass."""
+    """A foreign key points to one that is no constraint; an exclusion constraint is an index: no drop would pass."""
     prepare(each_database, NEEDED)
     assert not found(each_database, "duplicate_indexes") and not found(each_database, "redundant_indexes")

@@ -244,7 +244,10 @@ def test_nothing_is_called_unused_while_a_standby_does_not_say_or_is_not_known(s
         standby.start()
         try:
             standby.wait_until_caught_up()
-            assert servers.eventually(lambda: agreed({}) == []) and "1 standbys follow and the fleet file names 0" in notes[-1]
+            assert (
+                servers.eventually(lambda: agreed({}) == [])
+                and "1 standbys follow and the fleet file names 0" in notes[-1]
+            )
         finally:
             standby.destroy()
 
