@@ -283,6 +283,12 @@ class Fleet:
         """Servers that have a database, in the file's order."""
         return list(dict.fromkeys(server for _, server in self.names))
 
+    def databases_with(self, policy: str) -> list[str]:
+        """Names of the databases that have a policy, such as "queries"; a bad entry is among them, and fails with its
+        own error."""
+        without = {database.name for database in self.databases if getattr(database, policy) is None}
+        return [name for name, _ in self.names if name not in without]
+
     def pool(self, server: str) -> str:
         """The pool of a server; the default pool when its entry is unreadable."""
         return next((entry.pool for entry in self.servers if entry.name == server), "default_pool")
