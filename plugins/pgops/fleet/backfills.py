@@ -30,7 +30,6 @@ class BackfillPolicy(Policy):
     """How batched_backfill and zero_downtime_column treat a database.
 
     connection: of a role on the primary that may update the tables and is a member of pg_monitor.
-    workers: ranges that are worked on at a time, each by a session of its own.
     batch_ms: how long a batch may hold its row locks: about the longest that a writer of the same rows has to wait.
         Short batches and pauses cost speed and spare the application's slowest requests: benchmarks/README.md.
     on_error: a row that its trigger or constraint refuses stops the backfill, or is skipped and recorded.
@@ -60,7 +59,6 @@ class BackfillPolicy(Policy):
     """
 
     connection: ConnectionId
-    workers: int = Field(1, ge=1, le=16)
     batch_ms: float = Field(3, ge=1, le=5000)
     on_error: Literal["stop", "skip"] = "stop"
     standbys: tuple[str, ...] = ()
@@ -77,7 +75,7 @@ class BackfillPolicy(Policy):
     blackouts: tuple[str, ...] = ()
     vacuum_dead_share: float = Field(0.2, gt=0, le=1)
     min_rows_per_second: float = Field(200, ge=0)
-    min_sleep_ratio: float = Field(1.2, ge=0, le=1000)
+    min_sleep_ratio: float = Field(0.6, ge=0, le=1000)
     max_sleep_ratio: float = Field(8, ge=0.05, le=1000)
     stall_alert_minutes: float = Field(10, gt=0)
     max_blind_seconds: float = Field(60, gt=0, le=3600)
