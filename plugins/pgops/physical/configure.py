@@ -98,10 +98,13 @@ def overrule(cluster: Cluster, settings: Mapping[str, str]) -> None:
 
 def write_hba(cluster: Cluster, roles: Iterable[str] = (), networks: Iterable[str] = ()) -> None:
     """Let in the owner of the files and, from the host itself and these networks, these roles with their passwords."""
-    lines = [f'local all "{cluster.superuser}" trust']
-    for role in dict.fromkeys(roles):
-        name = role.replace('"', '""')
-        lines += [f'host all "{name}" {network} scram-sha-256' for network in ("127.0.0.1/32", "::1/128", *networks)]
+
+    def named(role: str) -> str:
+        return '"' + role.replace('"', '""') + '"'
+
+    lines = [f"local all {named(cluster.superuser)} trust"]
+    for role in map(named, dict.fromkeys(roles)):
+        lines += [f"host all {role} {network} scram-sha-256" for network in ("127.0.0.1/32", "::1/128", *networks)]
     cluster.host.write(cluster.folder / "hba.conf", ("\n".join(lines) + "\n").encode())
     cluster.host.write(cluster.folder / "ident.conf", b"")
 
