@@ -9,19 +9,16 @@ from __future__ import annotations
 import argparse
 import json
 import operator
-import platform
 import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from benchmarks.rig.backfills import MODES, STRATEGIES, Beside, Cost, Lag, Load, beside, cost, lag
+from benchmarks.rig.command import Say, clocked, command
 from benchmarks.rig.ground import Ground, ground
 from benchmarks.rig.measure import print_header, print_row
 from benchmarks.rig.people import SETTINGS, People
-from pgops.errors import PgOpsError
 
 PARTS = ("alone", "beside", "lag")
 MAIN_ROWS = 2_000_000
@@ -102,18 +99,13 @@ def felt(pair: Pair) -> dict[str, float]:
     }
 
 
+@command
 def main() -> int:
     """Run the parts and print the tables and the line of JSON."""
     arguments = _arguments()
     most = max([*arguments.rows, arguments.load_rows])
-    try:
-        with ground(most * _GIGABYTES_A_ROW, arguments.postgres, SETTINGS) as place:
-            return _measure(place, arguments, most)
-    except PgOpsError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    with ground(most * _GIGABYTES_A_ROW, arguments.postgres, SETTINGS, on_disk=arguments.disk) as place:
+        return _measure(place, arguments, most)
 
 
 def _arguments() -> argparse.Namespace:
@@ -132,6 +124,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--baseline", type=float, metavar="SECONDS", help="of the throttle (default: as in a policy)")
     parser.add_argument(
         "--settle", type=float, metavar="SECONDS", default=30, help="longest wait for an idle machine (default 30)"
+    )
+    parser.add_argument(
+        "--disk", action="store_true", help="the server's files on a disk (default: in memory if they fit)"
     )
     parser.add_argument("--quick", action="store_true", help="small enough to see whether it works, too small to tell")
     parser.add_argument("--postgres", type=int, metavar="MAJOR", help="PostgreSQL version (15 if installed, else 18)")
@@ -153,13 +148,8 @@ def _rows(text: str) -> int:
 
 
 def _measure(place: Ground, arguments: argparse.Namespace, most: int) -> int:
-    begun = time.monotonic()
-
-    def say(line: str) -> None:
-        print(f"[{time.monotonic() - begun:6.1f} s] {line}", flush=True)
-
-    ((version,),) = place.server.execute("show server_version_num")
-    say(f"PostgreSQL {version}, files {'in memory' if place.on_memory else 'on disk'}: {place.folder.parent}")
+    say = clocked()
+    say(f"{place.described}: {place.folder.parent}")
     people = People(place.server)
     people.make(most)
     say(f"{most} rows are there to be copied")
@@ -171,16 +161,14 @@ def _measure(place: Ground, arguments: argparse.Namespace, most: int) -> int:
     if "lag" in arguments.part:
         figures |= _lag(place, people, arguments, say)
     _print_goals(figures)
-    _print_json(figures, arguments, version, place.on_memory)
+    _print_json(figures, arguments, place.described)
     return 0
 
 
 # --- the parts ---
 
 
-def _alone(
-    place: Ground, people: People, arguments: argparse.Namespace, say: Callable[[str], None]
-) -> dict[str, float]:
+def _alone(place: Ground, people: People, arguments: argparse.Namespace, say: Say) -> dict[str, float]:
     """Every strategy at every size; the order turns from round to round."""
     rounds: list[Round] = []
     for number in range(arguments.rounds):
@@ -203,9 +191,7 @@ def _alone(
     return _medians([speeds(one, main_rows) for one in rounds]) | flat
 
 
-def _beside(
-    place: Ground, people: People, arguments: argparse.Namespace, say: Callable[[str], None]
-) -> dict[str, float]:
+def _beside(place: Ground, people: People, arguments: argparse.Namespace, say: Say) -> dict[str, float]:
     """Every mode beside an application; the order turns from pair to pair."""
     load = Load(arguments.load_rows, arguments.seconds, arguments.baseline, arguments.settle)
     pairs: list[Pair] = []
@@ -237,7 +223,7 @@ def _beside(
     return _medians([felt(pair) for pair in pairs])
 
 
-def _lag(place: Ground, people: People, arguments: argparse.Namespace, say: Callable[[str], None]) -> dict[str, float]:
+def _lag(place: Ground, people: People, arguments: argparse.Namespace, say: Say) -> dict[str, float]:
     one: Lag = lag(place, people, arguments.load_rows, arguments.baseline)
     say(
         f"lag: at most {one.most_mb:.1f} MB, {one.overshoot:.3f} of the limit; {one.rows_before} rows before the pause,"
@@ -281,7 +267,7 @@ def _print_goals(figures: dict[str, float]) -> None:
         print(f"{name:<34}{figure:8.3f}{GOALS[name].said(figure) if name in GOALS else ''}")
 
 
-def _print_json(figures: dict[str, float], arguments: argparse.Namespace, version: Any, memory: bool) -> None:
+def _print_json(figures: dict[str, float], arguments: argparse.Namespace, server: str) -> None:
     line = {
         **{name: round(figure, 3) for name, figure in figures.items()},
         "rows": arguments.rows,
@@ -289,7 +275,7 @@ def _print_json(figures: dict[str, float], arguments: argparse.Namespace, versio
         "load_rows": arguments.load_rows,
         "pairs": arguments.pairs,
         "seconds": arguments.seconds,
-        "server": f"PostgreSQL {version}, {platform.machine()}, files {'in memory' if memory else 'on disk'}",
+        "server": server,
     }
     print(json.dumps(line))
 

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from benchmarks.rig.command import Say, clocked, command
 from benchmarks.rig.data import generate
 from benchmarks.rig.ground import BUCKET, Ground, ground
 from benchmarks.rig.measure import print_header, print_row, start, wait_until_idle
 from benchmarks.rig.worker import LEDGER, SOURCE, STEPS, Job
-from pgops.errors import PgOpsError
 
 WORKER = "benchmarks.rig.worker"
 
@@ -47,17 +44,12 @@ def ratios(one: Round) -> dict[str, float]:
     }
 
 
+@command
 def main() -> int:
     """Run the pairs and print the table and the line of JSON."""
     arguments = _arguments()
-    try:
-        with ground(arguments.scale, arguments.postgres) as place:
-            return _measure(place, arguments)
-    except PgOpsError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    with ground(arguments.scale, arguments.postgres) as place:
+        return _measure(place, arguments)
 
 
 def _arguments() -> argparse.Namespace:
@@ -72,13 +64,8 @@ def _arguments() -> argparse.Namespace:
 
 
 def _measure(place: Ground, arguments: argparse.Namespace) -> int:
-    begun = time.monotonic()
-
-    def say(line: str) -> None:
-        print(f"[{time.monotonic() - begun:6.1f} s] {line}", flush=True)
-
-    ((version,),) = place.server.execute("show server_version_num")
-    say(f"PostgreSQL {version} and S3, files {'in memory' if place.on_memory else 'on disk'}: {place.folder.parent}")
+    say = clocked()
+    say(f"{place.described}: {place.folder.parent}")
     place.server.execute(f"create database {LEDGER}")
     size = generate(place.server, SOURCE, arguments.scale, say)
     say(f"{size / 1e9:.2f} GB are there; {arguments.pairs} rounds")
@@ -86,7 +73,7 @@ def _measure(place: Ground, arguments: argparse.Namespace) -> int:
         step="",
         port=place.server.port,
         password=place.server.password,
-        version=int(str(version)),
+        version=place.version,
         endpoint=place.s3.endpoint,
         access_key=place.s3.access_key,
         secret_key=place.s3.secret_key,
@@ -95,11 +82,11 @@ def _measure(place: Ground, arguments: argparse.Namespace) -> int:
     )
     rounds = [_round(place, job, number, say) for number in range(arguments.pairs)]
     _print_table(rounds)
-    _print_json(rounds, arguments, size, version, place.on_memory)
+    _print_json(rounds, arguments, size, place.described)
     return 0
 
 
-def _round(place: Ground, job: Job, number: int, say: Callable[[str], None]) -> Round:
+def _round(place: Ground, job: Job, number: int, say: Say) -> Round:
     """Every step once; the order within a group turns from round to round."""
     steps: dict[str, dict[str, Any]] = {}
     for group in (("baseline", "ours", "ours_plain"), ("floor",), ("drill", "bare_restore")):
@@ -139,7 +126,7 @@ def _print_table(rounds: list[Round]) -> None:
         print_row(name, values, "   " + " ".join(f"{value:.2f}" for value in values))
 
 
-def _print_json(rounds: list[Round], arguments: argparse.Namespace, size: int, version: Any, memory: bool) -> None:
+def _print_json(rounds: list[Round], arguments: argparse.Namespace, size: int, server: str) -> None:
     medians = {name: statistics.median(ratios(one)[name] for one in rounds) for name in ratios(rounds[0])}
     peak = max(one.steps[step]["tree_mb"] for one in rounds for step in ("ours", "drill"))
     line = {
@@ -148,7 +135,7 @@ def _print_json(rounds: list[Round], arguments: argparse.Namespace, size: int, v
         "pairs": arguments.pairs,
         "scale": arguments.scale,
         "database_bytes": size,
-        "server": f"PostgreSQL {version}, {platform.machine()}, files {'in memory' if memory else 'on disk'}",
+        "server": server,
     }
     print(json.dumps(line))
 

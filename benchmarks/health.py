@@ -8,34 +8,27 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.rig import dashboard
 from benchmarks.rig import tables as rig
+from benchmarks.rig.command import Say, clocked, command
 from benchmarks.rig.ground import Ground, ground
 from benchmarks.rig.measure import print_header, print_row, wait_until_idle
-from pgops.errors import PgOpsError
 
 GOAL_S = 1.5
 SLOWEST = 8
 
 
+@command
 def main() -> int:
     """Measure, print the tables and the line of JSON."""
     arguments = _arguments()
-    try:
-        with ground(1, arguments.postgres, rig.SETTINGS) as place:
-            return _measure(place, arguments)
-    except PgOpsError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    with ground(1, arguments.postgres, rig.SETTINGS) as place:
+        return _measure(place, arguments)
 
 
 def _arguments() -> argparse.Namespace:
@@ -51,25 +44,19 @@ def _arguments() -> argparse.Namespace:
 
 
 def _measure(place: Ground, arguments: argparse.Namespace) -> int:
-    begun = time.monotonic()
-
-    def say(line: str) -> None:
-        print(f"[{time.monotonic() - begun:6.1f} s] {line}", flush=True)
-
-    ((version,),) = place.server.execute("show server_version_num")
-    say(f"PostgreSQL {version}, files {'in memory' if place.on_memory else 'on disk'}: {place.folder.parent}")
+    say = clocked()
+    say(f"{place.described}: {place.folder.parent}")
     figures: dict[str, Any] = {}
     if arguments.only != "dashboard":
         figures |= _checks(place, sorted(arguments.tables), arguments.pairs, say)
     if arguments.only != "checks":
         say(f"a ledger of {dashboard.DATABASES} databases and {dashboard.DAYS} days, and Airflow's API server")
         figures |= dashboard.measure(place)
-    server = f"PostgreSQL {version}, {platform.machine()}, files {'in memory' if place.on_memory else 'on disk'}"
-    print(json.dumps({**figures, "pairs": arguments.pairs, "server": server}))
+    print(json.dumps({**figures, "pairs": arguments.pairs, "server": place.described}))
     return 0
 
 
-def _checks(place: Ground, sizes: Sequence[int], pairs: int, say: Callable[[str], None]) -> dict[str, float]:
+def _checks(place: Ground, sizes: Sequence[int], pairs: int, say: Say) -> dict[str, float]:
     for size in sizes:
         rig.make(place.server, size)
         say(f"{size} tables with {size * rig.INDEXES} indexes, foreign keys, sequences and statistics are there")

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from benchmarks.rig.command import Say, clocked, command
 from benchmarks.rig.data import fill, generate
 from benchmarks.rig.ground import Ground, ground
 from benchmarks.rig.measure import print_header, print_row, start, wait_until_idle
 from benchmarks.rig.migration_worker import SHOP, SOURCE, STEPS, Job
 from benchmarks.rig.migrations import PARTS
-from pgops.errors import PgOpsError
 from pgops.migration.copy import fill_from_staging, make_golden
 from sandbox import sample
 
@@ -55,17 +52,12 @@ def figures(one: Round) -> dict[str, float]:
     }
 
 
+@command
 def main() -> int:
     """Run the pairs and print the table and the line of JSON."""
     arguments = _arguments()
-    try:
-        with ground(arguments.scale + arguments.beside, arguments.postgres) as place:
-            return _measure(place, arguments)
-    except PgOpsError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    with ground(arguments.scale + arguments.beside, arguments.postgres) as place:
+        return _measure(place, arguments)
 
 
 def _arguments() -> argparse.Namespace:
@@ -84,18 +76,13 @@ def _arguments() -> argparse.Namespace:
 
 
 def _measure(place: Ground, arguments: argparse.Namespace) -> int:
-    begun = time.monotonic()
-
-    def say(line: str) -> None:
-        print(f"[{time.monotonic() - begun:6.1f} s] {line}", flush=True)
-
-    ((version,),) = place.server.execute("show server_version_num")
-    say(f"PostgreSQL {version}, files {'in memory' if place.on_memory else 'on disk'}: {place.folder.parent}")
+    say = clocked()
+    say(f"{place.described}: {place.folder.parent}")
     job = Job(
         step="",
         port=place.server.port,
         password=place.server.password,
-        version=int(str(version)),
+        version=place.version,
         folder=str(place.folder / "tmp"),
         files=arguments.files,
     )
@@ -106,11 +93,11 @@ def _measure(place: Ground, arguments: argparse.Namespace) -> int:
     say(f"{size / 1e9:.2f} GB are there to clone; {arguments.pairs} rounds")
     rounds = [_round(place, job, number, say) for number in range(arguments.pairs)]
     _print_table(rounds)
-    _print_json(rounds, arguments, {"shop_bytes": shop, "database_bytes": size}, version, place.on_memory)
+    _print_json(rounds, arguments, {"shop_bytes": shop, "database_bytes": size}, place.described)
     return 0
 
 
-def _make_shop(place: Ground, beside: float, say: Callable[[str], None]) -> int:
+def _make_shop(place: Ground, beside: float, say: Say) -> int:
     """The sample database and thirty tables, and rows beside them; its bytes."""
     sample.load(place.server, SAMPLE_SCALE)
     place.server.execute(f"alter database app rename to {SHOP}")
@@ -123,7 +110,7 @@ def _make_shop(place: Ground, beside: float, say: Callable[[str], None]) -> int:
     return size
 
 
-def _round(place: Ground, job: Job, number: int, say: Callable[[str], None]) -> Round:
+def _round(place: Ground, job: Job, number: int, say: Say) -> Round:
     """Every step once; the order within a group turns from round to round."""
     steps: dict[str, dict[str, Any]] = {}
     for group in GROUPS:
@@ -148,9 +135,7 @@ def _print_table(rounds: list[Round]) -> None:
         print_row(name, values, "   " + " ".join(f"{value:.2f}" for value in values))
 
 
-def _print_json(
-    rounds: list[Round], arguments: argparse.Namespace, sizes: dict[str, int], version: Any, memory: bool
-) -> None:
+def _print_json(rounds: list[Round], arguments: argparse.Namespace, sizes: dict[str, int], server: str) -> None:
     medians = {name: statistics.median(figures(one)[name] for one in rounds) for name in figures(rounds[0])}
     line = {
         **{name: round(value, 3) for name, value in medians.items()},
@@ -159,7 +144,7 @@ def _print_json(
         "gate_migrations": arguments.files,
         "scale": arguments.scale,
         **sizes,
-        "server": f"PostgreSQL {version}, {platform.machine()}, files {'in memory' if memory else 'on disk'}",
+        "server": server,
     }
     print(json.dumps(line))
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from benchmarks.rig.command import command
 from pgops.errors import PgOpsError
 from sandbox.follow import Follower, Outcome
 from sandbox.lifecycle import Sandbox
@@ -24,19 +25,16 @@ DAG = "nightly_backup"
 RUN_SECONDS = 1800
 
 
+@command
 def main() -> int:
     """Run the DAG a few times and print the table and the line of JSON."""
     parser = argparse.ArgumentParser(prog="./dev bench nightly", description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="how often (default 3)")
     arguments = parser.parse_args()
-    try:
-        sandbox = Sandbox()
-        sandbox.require_up()
-        api = sandbox.airflow.api()
-        measured = [_measure(api, Follower(api, DAG, _say).run({}, RUN_SECONDS)) for _ in range(arguments.runs)]
-    except PgOpsError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
+    sandbox = Sandbox()
+    sandbox.require_up()
+    api = sandbox.airflow.api()
+    measured = [_measure(api, Follower(api, DAG, _say).run({}, RUN_SECONDS)) for _ in range(arguments.runs)]
     print(f"\n{'':<34}{'median':>8}{'min':>8}{'max':>8}")
     medians = {}
     for name in measured[0]:

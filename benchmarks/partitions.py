@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from benchmarks.rig import partition_archive
 from benchmarks.rig import partitions as rig
+from benchmarks.rig.command import Say, clocked, command
 from benchmarks.rig.ground import Ground, ground
 from benchmarks.rig.measure import print_header, print_row, wait_until_idle
-from pgops.errors import PgOpsError
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class Bench:
 
     place: Ground
     arguments: argparse.Namespace
-    say: Callable[[str], None]
+    say: Say
 
     def rounds(self, *steps: Callable[[], dict[str, float]]) -> list[dict[str, float]]:
         """Every step once in each round, on a quiet machine; the order turns from round to round."""
@@ -92,17 +89,12 @@ PARTS: dict[str, Callable[[Bench], list[dict[str, float]]]] = {
 }
 
 
+@command
 def main() -> int:
     """Run the parts and print their tables and the line of JSON."""
     arguments = _arguments()
-    try:
-        with ground(0.5 + arguments.rows / 2e6, arguments.postgres) as place:
-            return _measure(place, arguments)
-    except PgOpsError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    with ground(0.5 + arguments.rows / 2e6, arguments.postgres) as place:
+        return _measure(place, arguments)
 
 
 def _arguments() -> argparse.Namespace:
@@ -119,13 +111,8 @@ def _arguments() -> argparse.Namespace:
 
 
 def _measure(place: Ground, arguments: argparse.Namespace) -> int:
-    begun = time.monotonic()
-
-    def say(line: str) -> None:
-        print(f"[{time.monotonic() - begun:6.1f} s] {line}", flush=True)
-
-    ((version,),) = place.server.execute("show server_version_num")
-    say(f"PostgreSQL {version}, files {'in memory' if place.on_memory else 'on disk'}: {place.folder.parent}")
+    say = clocked()
+    say(f"{place.described}: {place.folder.parent}")
     bench = Bench(place, arguments, say)
     figures: dict[str, list[float]] = {}
     for name, part in PARTS.items():
@@ -136,11 +123,11 @@ def _measure(place: Ground, arguments: argparse.Namespace) -> int:
     print_header("figures", "   round by round")
     for figure, values in figures.items():
         print_row(figure, values, "   " + " ".join(f"{value:.2f}" for value in values))
-    _print_json(figures, arguments, version, place.on_memory)
+    _print_json(figures, arguments, place.described)
     return 0
 
 
-def _print_json(figures: dict[str, list[float]], arguments: argparse.Namespace, version: Any, memory: bool) -> None:
+def _print_json(figures: dict[str, list[float]], arguments: argparse.Namespace, server: str) -> None:
     # Of a stall the worst counts, of everything else the median.
     medians = {
         name: max(values) if name.endswith("_ms") else statistics.median(values) for name, values in figures.items()
@@ -150,7 +137,7 @@ def _print_json(figures: dict[str, list[float]], arguments: argparse.Namespace, 
         "parents": arguments.parents,
         "rows": arguments.rows,
         "pairs": arguments.pairs,
-        "server": f"PostgreSQL {version}, {platform.machine()}, files {'in memory' if memory else 'on disk'}",
+        "server": server,
     }
     print(json.dumps(line))
 

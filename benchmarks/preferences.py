@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from benchmarks.rig.command import Say, clocked, command
 from benchmarks.rig.ground import Ground, ground
 from benchmarks.rig.measure import wait_until_idle
 from benchmarks.rig.pgbouncer import need_open_files, pgbouncer
@@ -44,18 +42,13 @@ LEAVE_OUT_SECONDS = 5.0  # at the start, until every client is connected and cac
 READ_GOAL_MS, WRITE_GOAL_MS = 50, 100
 
 
+@command
 def main() -> int:
     """Fill, load, and print what the requests waited."""
     arguments = _arguments()
-    try:
-        need_open_files(arguments.users + 500)
-        with ground(arguments.rows * 3e-6, arguments.postgres) as place:
-            return _measure(place, arguments)
-    except PgOpsError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    need_open_files(arguments.users + 500)
+    with ground(arguments.rows * 3e-6, arguments.postgres) as place:
+        return _measure(place, arguments)
 
 
 def _arguments() -> argparse.Namespace:
@@ -72,11 +65,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _measure(place: Ground, arguments: argparse.Namespace) -> int:
-    begun = time.monotonic()
-
-    def say(line: str) -> None:
-        print(f"[{time.monotonic() - begun:6.1f} s] {line}", flush=True)
-
+    say = clocked()
     _fill(place, arguments.rows)
     say(f"{arguments.rows} preference records are there; {arguments.users} users come")
     wait_until_idle()
@@ -87,8 +76,7 @@ def _measure(place: Ground, arguments: argparse.Namespace) -> int:
     if not rounds:
         raise PgOpsError("Maintenance has made no partition beside the load", where=DATABASE, remedy="Look above")
     say(f"{len(rounds)} partitions were made beside the load")
-    ((version,),) = place.server.execute("show server_version_num")
-    return _print(alone, beside, arguments, len(rounds), version, place.on_memory)
+    return _print(alone, beside, arguments, len(rounds), place.described)
 
 
 def _fill(place: Ground, rows: int) -> None:
@@ -99,7 +87,7 @@ def _fill(place: Ground, rows: int) -> None:
     place.server.execute("checkpoint")
 
 
-def _load(place: Ground, port: int, arguments: argparse.Namespace, say: Callable[[str], None]) -> list[Request]:
+def _load(place: Ground, port: int, arguments: argparse.Namespace, say: Say) -> list[Request]:
     """pgbench through pgbouncer; requests of the first seconds are left out."""
     program = place.server.binaries.bindir / "pgbench"
     if not program.exists():
@@ -132,7 +120,7 @@ def _load(place: Ground, port: int, arguments: argparse.Namespace, say: Callable
 
 
 @contextmanager
-def _maintenance(place: Ground, say: Callable[[str], None]) -> Iterator[list[str]]:
+def _maintenance(place: Ground, say: Say) -> Iterator[list[str]]:
     """Partition maintenance beside a block: one more month every second."""
     dsn = Dsn("127.0.0.1", place.server.port, DATABASE, "postgres", place.server.password)
     over, made = threading.Event(), list[str]()
@@ -156,9 +144,7 @@ def _maintenance(place: Ground, say: Callable[[str], None]) -> Iterator[list[str
         thread.join()
 
 
-def _print(
-    alone: list[Request], beside: list[Request], arguments: argparse.Namespace, made: int, version: Any, memory: bool
-) -> int:
+def _print(alone: list[Request], beside: list[Request], arguments: argparse.Namespace, made: int, server: str) -> int:
     figures: dict[str, float] = {}
     print(f"\n{'latency, ms':<34}{'requests':>9}{'p50':>8}{'p95':>8}{'p99':>8}{'max':>9}   goal of p95")
     for requests, where in ((alone, "alone"), (beside, "beside maintenance")):
@@ -177,7 +163,7 @@ def _print(
         "rows": arguments.rows,
         "requests_per_second": round(len(beside) / (arguments.seconds - LEAVE_OUT_SECONDS)),
         "partitions_made": made,
-        "server": f"PostgreSQL {version}, {platform.machine()}, files {'in memory' if memory else 'on disk'}",
+        "server": server,
     }
     print(json.dumps(line))
     return 0

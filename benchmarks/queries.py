@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks.rig import queries as rig
+from benchmarks.rig.command import Say, clocked, command
 from benchmarks.rig.ground import Ground, ground
 from benchmarks.rig.measure import print_header, print_row, wait_until_idle
 from pgops.errors import PgOpsError
@@ -31,21 +30,16 @@ GOALS = {"snapshot_s": 1.0, "ledger_mb_per_day": 5.0, "review_s": 2.0, "snapshot
 RAW_DAYS = 35
 
 
+@command
 def main() -> int:
     """Measure, print the tables and the line of JSON."""
     arguments = _arguments()
-    try:
-        with ground(0.5, arguments.postgres, rig.SETTINGS) as place:
-            ledger = rig.ledger_server(place)
-            try:
-                return _measure(place, ledger, arguments)
-            finally:
-                ledger.destroy()
-    except PgOpsError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    with ground(0.5, arguments.postgres, rig.SETTINGS) as place:
+        ledger = rig.ledger_server(place)
+        try:
+            return _measure(place, ledger, arguments)
+        finally:
+            ledger.destroy()
 
 
 def _arguments() -> argparse.Namespace:
@@ -64,26 +58,20 @@ def _arguments() -> argparse.Namespace:
 
 
 def _measure(place: Ground, server: PostgresServer, arguments: argparse.Namespace) -> int:
-    begun = time.monotonic()
-
-    def say(line: str) -> None:
-        print(f"[{time.monotonic() - begun:6.1f} s] {line}", flush=True)
-
-    ((version,),) = place.server.execute("show server_version_num")
-    say(f"PostgreSQL {version}, files {'in memory' if place.on_memory else 'on disk'}: {place.folder.parent}")
+    say = clocked()
+    say(f"{place.described}: {place.folder.parent}")
     rig.make(place.server, arguments.statements)
     say(f"{arguments.statements} statements have run")
     ledger = Ledger(rig.dsn(server, "ledger"))
     figures = _snapshots(place, server, ledger, arguments, say)
     figures |= _beside_pgbench(place, ledger, arguments, say)
     figures |= _reviews(server, arguments, say)
-    place_of = f"PostgreSQL {version}, {platform.machine()}, files {'in memory' if place.on_memory else 'on disk'}"
-    print(json.dumps({**figures, "pairs": arguments.pairs, "server": place_of}))
+    print(json.dumps({**figures, "pairs": arguments.pairs, "server": place.described}))
     return 0
 
 
 def _snapshots(
-    place: Ground, server: PostgresServer, ledger: Ledger, arguments: argparse.Namespace, say: Callable[[str], None]
+    place: Ground, server: PostgresServer, ledger: Ledger, arguments: argparse.Namespace, say: Say
 ) -> dict[str, float]:
     target = rig.dsn(place.server, rig.DATABASE)
     ledger.rows("has_version")
@@ -117,9 +105,7 @@ def _snapshots(
     }
 
 
-def _beside_pgbench(
-    place: Ground, ledger: Ledger, arguments: argparse.Namespace, say: Callable[[str], None]
-) -> dict[str, float]:
+def _beside_pgbench(place: Ground, ledger: Ledger, arguments: argparse.Namespace, say: Say) -> dict[str, float]:
     rig.prepare_pgbench(place.server)
     alone, beside = [], []
     for number in range(arguments.pairs):
@@ -153,7 +139,7 @@ def _with_snapshots(place: Ground, ledger: Ledger, seconds: int) -> float:
         looker.join()
 
 
-def _reviews(server: PostgresServer, arguments: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+def _reviews(server: PostgresServer, arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
     server.execute("create database history")
     ledger = Ledger(rig.dsn(server, "history"))
     rig.fill(ledger, arguments.active, arguments.days, min(RAW_DAYS, arguments.days))

@@ -25,6 +25,7 @@ from typing import Any
 
 import boto3
 
+from benchmarks.rig.command import Say, clocked, command
 from benchmarks.rig.measure import print_header, print_row, wait_until_idle
 from benchmarks.rig.replay import replay_rounds
 from pgops.errors import PgOpsError
@@ -59,7 +60,7 @@ class Bench:
     engines: dict[str, Any]
     folder: Path
     arguments: argparse.Namespace
-    say: Callable[[str], None]
+    say: Say
 
     def settle(self) -> None:
         """Wait for a quiet machine."""
@@ -213,7 +214,7 @@ def _archive_with(server: PostgresServer, command: str) -> None:
 
 
 @contextmanager
-def _ground(arguments: argparse.Namespace, say: Callable[[str], None]) -> Iterator[Bench]:
+def _ground(arguments: argparse.Namespace, say: Say) -> Iterator[Bench]:
     with tempfile.TemporaryDirectory(prefix="pgops-bench-", dir=arguments.folder) as name:
         folder = Path(name)
         s3 = S3Server(folder / "s3", free_port(), *KEYS)
@@ -266,25 +267,16 @@ def _fill(bench: Bench) -> None:
     bench.server.execute("alter table noise alter body set storage external")
 
 
+@command
 def main() -> int:
     """Run the parts and print their tables and the line of JSON."""
     arguments = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # its servers end with it
-    begun = time.monotonic()
-
-    def say(line: str) -> None:
-        print(f"[{time.monotonic() - begun:6.1f} s] {line}", flush=True)
-
-    try:
-        with _ground(arguments, say) as bench:
-            say(f"PostgreSQL {bench.server.binaries.major}; engines: {', '.join(bench.engines)}; {bench.folder.parent}")
-            _fill(bench)
-            return _measure(bench)
-    except PgOpsError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    say = clocked()
+    with _ground(arguments, say) as bench:
+        say(f"PostgreSQL {bench.server.binaries.major}; engines: {', '.join(bench.engines)}; {bench.folder.parent}")
+        _fill(bench)
+        return _measure(bench)
 
 
 def _arguments() -> argparse.Namespace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import secrets
 import shutil
 import signal
@@ -44,6 +45,17 @@ class Ground:
     folder: Path
     on_memory: bool
 
+    @property
+    def version(self) -> int:
+        """Of the server, as PostgreSQL counts: 150018."""
+        ((version,),) = self.server.execute("show server_version_num")
+        return int(str(version))
+
+    @property
+    def described(self) -> str:
+        """What figures were measured on."""
+        return f"PostgreSQL {self.version}, {platform.machine()}, files {'in memory' if self.on_memory else 'on disk'}"
+
     def client(self) -> Any:
         """A boto3 client."""
         return boto3.client(
@@ -56,19 +68,22 @@ class Ground:
 
 
 @contextmanager
-def ground(gigabytes: float, major: int | None, settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[Ground]:
+def ground(
+    gigabytes: float, major: int | None, settings: Mapping[str, str] = MappingProxyType({}), *, on_disk: bool = False
+) -> Iterator[Ground]:
     """Start the servers, in memory where there is room for them: a shared machine's disk is noise.
 
     Args:
         gigabytes: of data; four times that is needed.
         major: version of PostgreSQL; None picks one.
         settings: of the server, beside the usual ones.
+        on_disk: on a disk, even if there is room in memory: where it matters what a commit waits for.
 
     Raises:
         Refused: there is room nowhere.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what follows `finally` is done
-    base, on_memory = _roomiest(needed=int(gigabytes * 4e9 + 1e9))
+    base, on_memory = _roomiest(int(gigabytes * 4e9 + 1e9), on_disk)
     folder = Path(tempfile.mkdtemp(prefix="pgops-bench-", dir=base))
     wanted = {**SETTINGS, **settings}
     server = PostgresServer("benchmark", pick(major), folder / "pg", free_port(), secrets.token_hex(8), wanted)
@@ -87,10 +102,10 @@ def ground(gigabytes: float, major: int | None, settings: Mapping[str, str] = Ma
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _roomiest(needed: int) -> tuple[Path, bool]:
+def _roomiest(needed: int, on_disk: bool) -> tuple[Path, bool]:
     memory, disk = Path("/dev/shm"), Path(tempfile.gettempdir())
     free = psutil.virtual_memory().available
-    if os.access(memory, os.W_OK) and min(shutil.disk_usage(memory).free, free) > needed + 2e9:
+    if not on_disk and os.access(memory, os.W_OK) and min(shutil.disk_usage(memory).free, free) > needed + 2e9:
         return memory, True
     if shutil.disk_usage(disk).free > needed:
         return disk, False

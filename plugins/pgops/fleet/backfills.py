@@ -77,7 +77,7 @@ class BackfillPolicy(Policy):
     blackouts: tuple[str, ...] = ()
     vacuum_dead_share: float = Field(0.2, gt=0, le=1)
     min_rows_per_second: float = Field(200, ge=0)
-    min_sleep_ratio: float = Field(1.2, ge=0, le=1000)
+    min_sleep_ratio: float = Field(0.6, ge=0, le=1000)
     max_sleep_ratio: float = Field(8, ge=0.05, le=1000)
     stall_alert_minutes: float = Field(10, gt=0)
     max_blind_seconds: float = Field(60, gt=0, le=3600)
