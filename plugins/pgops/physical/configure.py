@@ -33,7 +33,8 @@ def recovery_settings(plan: RecoveryPlan, restore_command: str) -> dict[str, str
         settings[stop[0]] = stop[1]
     return settings | {
         "restore_command": restore_command,
-        "recovery_target_timeline": str(plan.timeline),
+        # By its number PostgreSQL asks for its history, which an archive that began later does not have.
+        "recovery_target_timeline": "current" if plan.timeline == plan.backup.timeline else str(plan.timeline),
         "recovery_target_inclusive": "on",
         "recovery_target_action": "promote",
         "recovery_min_apply_delay": "0",

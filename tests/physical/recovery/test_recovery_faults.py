@@ -485,6 +485,10 @@ def test_after_an_earlier_recovery_both_timelines_can_be_recovered(each_source):
     assert (recovery.plan.timeline, source.copy(recovery)(CONTENT)) == (1, content_left)
     recovery = source.recovered(replace(source.plan("latest"), backup=source.engine.backups()[0]), "through")
     assert source.copy(recovery)(CONTENT) == content_now, "from the old base backup through the switch"
+    # An archive that began after the switch has no history of it, and needs none from a base backup after it.
+    (source.engine.folder / "wal" / "00000002.history").unlink()
+    recovery = source.recovered("latest", "without-history")
+    assert source.copy(recovery)(CONTENT) == content_now
     source.clean()
 
 
