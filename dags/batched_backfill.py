@@ -1,9 +1,10 @@
 """
 # batched_backfill
 
-Changes many rows of one table so that the application does not feel it: in batches of some 40 ms along the primary key,
-each with its checkpoint in the same transaction, slowed down or held whenever the database, a standby or a person says
-so. It can be killed at any instant: clearing the task, or triggering the same backfill again, goes on where it stopped.
+Changes many rows of one table so that the application does not feel it: in batches of some milliseconds along the
+primary key, each with its checkpoint in the same transaction, slowed down or held whenever the database, a standby or
+a person says so. It can be killed at any instant: clearing the task, or triggering the same backfill again, goes on
+where it stopped.
 
 | step | promise |
 |---|---|

@@ -25,9 +25,7 @@ from pgops.operators.fleet import FleetFileOperator
 from pgops.operators.health import CHECK, HealthCheckOperator, HealthReportOperator
 
 fleet = load_fleet()
-# A bad entry is a task of its own, too, and says there what is wrong.
-without = {database.name for database in fleet.databases if database.health is None}
-names = [name for name, _ in fleet.names if name not in without]
+names = fleet.databases_with("health")
 
 with DAG(
     dag_id="daily_health_check",

@@ -25,9 +25,7 @@ from pgops.operators.fleet import FleetFileOperator
 from pgops.operators.queries import REVIEW, QueryReportOperator, QueryReviewOperator
 
 fleet = load_fleet()
-# A bad entry is a task of its own, too, and says there what is wrong.
-without = {database.name for database in fleet.databases if database.queries is None}
-names = [name for name, _ in fleet.names if name not in without]
+names = fleet.databases_with("queries")
 
 with DAG(
     dag_id="query_review",

@@ -24,8 +24,7 @@ from pgops.operators.fleet import FleetFileOperator
 from pgops.operators.queries import SnapshotOperator
 
 fleet = load_fleet()
-# A bad entry is a task of its own, too, and says there what is wrong.
-without = {database.name for database in fleet.databases if database.queries is None}
+names = fleet.databases_with("queries")
 
 with DAG(
     dag_id="query_snapshot",
@@ -47,5 +46,5 @@ with DAG(
         FleetFileOperator(task_id="fleet_file"),
         SnapshotOperator.partial(
             task_id="snapshot", map_index_template="{{ task.database }}", max_active_tis_per_dagrun=8
-        ).expand(database=[name for name, _ in fleet.names if name not in without]),
+        ).expand(database=names),
     )

@@ -2,6 +2,8 @@
 
     <prefix>/<database>/<backup_id>/dump.zst (.001, ...)  globals.sql.zst  manifest.json  drills/<time>.json
 
+(dump.zst.age and globals.sql.zst.age where they are encrypted)
+
 A backup exists when its manifest exists, and the manifest is written last. With Airflow and the ledger lost, the
 manifests alone are enough to restore. Until a dump is verified its record lies beside it as draft.json.
 """
@@ -11,18 +13,20 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from pgops.errors import PgOpsError, Refused
 from pgops.fingerprint import LargeObjects, TableFingerprint
-from pgops.storage import Bucket, HashingReader, NotThere, ObjectInfo, StoredObject
-from pgops.storage.compression import Algorithm
-from pgops.storage.streams import CHUNK
+from pgops.storage import Bucket, HashingReader, NotThere, ObjectInfo, ReadAhead, Reader, StoredObject
+from pgops.storage.compression import Algorithm, DecompressingReader
+from pgops.storage.encryption import DecryptingReader, fingerprint, fingerprints_of, no_key_fits
+from pgops.storage.streams import CHUNK, read_all
 
 MANIFEST = "manifest.json"
 DRAFT = "draft.json"
@@ -30,7 +34,7 @@ MANIFEST_VERSION = 1
 _ID = re.compile(r"^(\d{8}T\d{6}Z)-[0-9a-f]{6}\Z")
 # Every object this project ever writes into a backup's folder; nothing else is ever deleted.
 _KNOWN = re.compile(
-    r"^(manifest\.json|draft\.json|(dump|globals\.sql)(\.zst|\.gz)?(\.\d{3})?|drills/\d{8}T\d{6}Z\.json)\Z"
+    r"^(manifest\.json|draft\.json|(dump|globals\.sql)(\.zst|\.gz)?(\.age)?(\.\d{3})?|drills/\d{8}T\d{6}Z\.json)\Z"
 )
 
 
@@ -73,6 +77,22 @@ class Compression:
 
     algorithm: Algorithm
     level: int
+
+
+@dataclass(frozen=True)
+class Encryption:
+    """How the compressed stream was encrypted. `recipients`: by name, the fingerprint of each key that opens it."""
+
+    recipients: Mapping[str, str]
+    method: Literal["age"] = "age"
+
+    @classmethod
+    def to(cls, public_keys: Mapping[str, str]) -> Encryption:
+        """What a manifest says of a dump that is encrypted to these public keys, by name."""
+        return cls({name: fingerprint(key) for name, key in public_keys.items()})
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} ({key})" for name, key in self.recipients.items())
 
 
 @dataclass(frozen=True)
@@ -124,6 +144,7 @@ class Manifest:
     sequences_behind: tuple[str, ...] = ()
     format: str = "pg_dump custom"
     verification: Verification | None = None
+    encryption: Encryption | None = None
     manifest_version: int = MANIFEST_VERSION
 
     @property
@@ -182,12 +203,23 @@ def read_record(bucket: Bucket, key: str, adapter: TypeAdapter[_Kind], kind: str
         ) from error
 
 
-class Catalog:
-    """The backups of one database in a bucket."""
+def _no_identities() -> Sequence[str]:
+    return ()
 
-    def __init__(self, bucket: Bucket, database: str) -> None:
+
+class Catalog:
+    """The backups of one database in a bucket.
+
+    Args:
+        bucket: where they lie.
+        database: its name.
+        identities: gives the secret keys when an encrypted backup is to be opened, and not before.
+    """
+
+    def __init__(self, bucket: Bucket, database: str, identities: Callable[[], Sequence[str]] = _no_identities) -> None:
         self.bucket = bucket
         self.database = database
+        self._identities = identities
 
     def key(self, backup_id: str, *parts: str) -> str:
         """The full key of something in a backup's folder."""
@@ -278,6 +310,37 @@ class Catalog:
                 gone.append(key)
         return gone
 
+    @contextmanager
+    def opened(self, manifest: Manifest, objects: tuple[StoredObject, ...]) -> Iterator[Reader]:
+        """Stored objects of a backup as the program wrote them: hashed, decrypted and decompressed on the way.
+
+        Whoever reads to the end has had all hashes compared.
+
+        Raises:
+            NotProven: the hash is another one.
+            NotDecodable: decryption or decompression failed.
+            Refused: no identity here opens it.
+        """
+        folder = self.key(manifest.backup_id)
+        with ExitStack() as stack:
+            stored = stack.enter_context(ReadAhead(StoredReader(self.bucket, folder, objects)))
+            layers: list[Reader] = [stored]
+            if manifest.encryption is not None:
+                identities = self.identities_for(manifest.encryption, self.bucket.where(folder))
+                layers.append(stack.enter_context(DecryptingReader(stored, identities, self.bucket.where(folder))))
+            yield _ToTheEnd(DecompressingReader(layers[-1], manifest.compression.algorithm), layers)
+
+    def identities_for(self, encryption: Encryption, where: str) -> Sequence[str]:
+        """The secret keys, when one of them opens what is encrypted so.
+
+        Raises:
+            Refused: none does; it names the keys that would.
+        """
+        identities = self._identities()
+        if not set(fingerprints_of(identities)) & set(encryption.recipients.values()):
+            raise no_key_fits(identities, where, str(encryption))
+        return identities
+
     def newest(self) -> Manifest | None:
         """The newest backup that exists; None if there is none."""
         backups = self.backups()
@@ -304,7 +367,7 @@ class Catalog:
     def write_manifest(self, manifest: Manifest) -> None:
         """Make the backup exist; then its draft has served."""
         key = self.key(manifest.backup_id, MANIFEST)
-        self.bucket.put_json(key, _MANIFEST.dump_python(manifest, mode="json"))
+        self.bucket.put_json(key, _MANIFEST.dump_python(manifest, mode="json"), locked=True)
         self.bucket.delete([self.key(manifest.backup_id, DRAFT)])
 
     def last_drill(self, backup_id: str) -> DrillVerdict | None:
@@ -317,6 +380,22 @@ class Catalog:
         key = self.key(backup_id, "drills", f"{at:%Y%m%dT%H%M%SZ}.json")
         self.bucket.put_json(key, asdict(report))
         return key
+
+
+class _ToTheEnd:
+    """Reads `plain`; at its end also what the layers below still hold: what follows a stream belongs to its hash."""
+
+    def __init__(self, plain: Reader, layers: Sequence[Reader]) -> None:
+        self._plain, self._layers = plain, layers
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As Reader.read, but may return less than `size` before the end."""
+        data = self._plain.read(size)
+        if not data and size != 0:
+            for layer in reversed(self._layers):
+                for _ in read_all(layer):
+                    pass
+        return data
 
 
 class StoredReader:

@@ -129,6 +129,14 @@ def test_other_values_each_time_are_no_harm(each_database: Dsn) -> None:
     backfill.check(each_database, spec(set={"tier": "gen_random_uuid()::text || random() || clock_timestamp()"}))
 
 
+@pytest.mark.parametrize("answer", ["random() < 0.5", "clock_timestamp() > 'today'", "random() IS NOT NULL"])
+def test_whether_a_row_is_to_do_may_not_be_another_answer_each_time(database: Dsn, answer: str) -> None:
+    users(database, 1)
+    with pytest.raises(Refused, match="Volatile"):
+        backfill.check(database, spec(where=f"tier IS NULL AND {answer}"))
+    backfill.check(database, spec(where="tier IS NULL AND random() IS NOT NULL", allow_functions=["random"]))
+
+
 def test_text_is_taken_as_text(each_database: Dsn) -> None:
     users(each_database, 3)
     text = "it's 100% {braces} %s %(x)s \\' -- ; DROP TABLE users"

@@ -6,8 +6,9 @@ import pytest
 
 from pgops.backfill.pace import Go, Stop, Unthrottled, Wait
 from pgops.backfill.throttle.board import Board
-from pgops.backfill.throttle.control import at_speed, next_ratio, sleep_seconds
+from pgops.backfill.throttle.control import Controller, Law, at_speed, next_ratio, sleep_seconds
 from pgops.backfill.throttle.readings import Reading
+from pgops.backfill.throttle.replication import StandbyLag
 from pgops.backfill.throttle.server import Wraparound
 from tests.backfill.throttles import LEAST_SLEEP, Clock, Told, controller
 
@@ -135,6 +136,20 @@ def test_what_was_written_since_the_last_look_counts_as_lag_and_so_does_the_batc
     assert isinstance(held, Wait) and "written since" in held.reason
     clock.at += 0.01
     told.say(("lag", "green", True), figure=40)  # a new look knows better
+    assert pace.before_batch() == Go()
+
+
+def test_what_was_written_while_a_look_took_its_time_counts_too(clock, told):
+    signal = StandbyLag(1, 2)
+    board = Board([signal], 60, clock)
+    pace = Controller(Law(LEAST_SLEEP, 8, 0), board.observed, clock, lag_limit=lambda: 100, lag_name=signal.name)
+    asked = clock.at
+    clock.at += 0.5
+    pace.after_batch(1, 1, 90)
+    clock.at += 0.5
+    board.put(signal, Reading(signal.name, "green", 40, 100, "as it was half a second ago"), asked)
+    assert isinstance(pace.before_batch(), Wait)
+    board.put(signal, Reading(signal.name, "green", 40, 100, "as it is now"))
     assert pace.before_batch() == Go()
 
 

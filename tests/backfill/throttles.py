@@ -56,7 +56,7 @@ class Told:
 
     def say(self, *said: tuple[str, Level, bool], figure: float = 1) -> None:
         self.now = [
-            Observed(Reading(name, level, figure, 1, f"{name} is {level}"), hard, self.clock())
+            Observed(Reading(name, level, figure, 1, f"{name} is {level}"), hard, self.clock(), self.clock())
             for name, level, hard in said
         ]
 

@@ -333,6 +333,7 @@ def test_what_the_server_would_refuse_later_is_refused_now_in_its_words(each, ch
 def test_a_look_leaves_nothing_behind_and_calls_no_default(each):
     execute(each, "CREATE SEQUENCE s")
     state(each, spec(type="bigint", default="nextval('s')"))
+    state(each, spec(type="bigint", backfill="nextval('s')"))
     assert execute(each, "SELECT is_called FROM s") == [(False,)]
     assert execute(each, "SELECT count(*) FROM pg_class WHERE relname LIKE '%%probe%%'") == [(0,)]
 

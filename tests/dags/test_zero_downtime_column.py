@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from pgops.column import column_spec, next_steps, perform, state
@@ -53,6 +55,51 @@ def test_a_value_of_the_row_is_filled_in_batches_and_proven(users):
     assert "backfill" in run.xcom("backfill") and column(users, "handle")[0][0] is True
     wrong = "select count(*) from users where handle is distinct from lower(email)"
     assert users.stand.postgres.execute(wrong, "app") == [(0,)]
+
+
+@pytest.fixture
+def large(users, monkeypatch):
+    """A table that is too large to be looked through."""
+    reader = sys.modules["pgops.column.state"]._Reader
+    monkeypatch.setattr(reader, "_some", lambda self, condition: None)
+    return users
+
+
+@pytest.mark.parametrize("not_null", [True, False])
+def test_a_table_too_large_to_be_looked_at_is_filled_once_and_the_column_finished(large, not_null):
+    conf = {**PHONE, "column": "handle", "default": "", "backfill": "lower(email)", "not_null": not_null, "index": True}
+    run = large.run("zero_downtime_column", **conf, action="apply")
+    assert run.state == "success", run.states
+    assert run.xcom("report")["left"] == [] and column(large, "handle")[0][0] is not_null
+    fills = large.stand.postgres.execute("select status from pgops.backfill_jobs", "app")
+    assert fills == [("done",)] * (2 if not_null else 1)
+    index = "select indisvalid from pg_index where indexrelid = to_regclass('users_handle_idx')"
+    assert large.stand.postgres.execute(index, "app") == [(True,)]
+
+
+def test_a_row_that_is_left_out_on_purpose_is_named_by_the_proof_and_not_tried_for_ever(users):
+    users.document["databases"][0]["backfill"]["on_error"] = "skip"
+    users.fleet()
+    app = users.stand.postgres
+    app.execute("alter table users add column handle text check (handle <> 'x' or id <> 3)", "app")
+    conf = {**PHONE, "column": "handle", "default": "", "backfill": "case id when 3 then 'x' else lower(email) end"}
+    run = users.run("zero_downtime_column", **conf, action="apply")
+    assert (run.states["backfill"], run.states["prove"]) == ("success", "failed"), run.states
+    assert "users_handle_not_null" in run.xcom("prove", "problem")["error"]
+    assert app.execute("select count(*) from users where handle is null", "app") == [(1,)]
+    users.messages()
+
+
+def test_a_default_out_of_a_sequence_fills_the_rows_that_are_there_too(users):
+    app = users.stand.postgres
+    app.execute("create sequence handles; alter sequence handles owner to app_owner", "app")
+    try:
+        conf = {**PHONE, "column": "handle", "type": "bigint", "default": "nextval('handles')"}
+        run = users.run("zero_downtime_column", **conf, action="apply")
+        assert run.state == "success", run.states
+        assert app.execute("select count(distinct handle) = count(*) from users", "app") == [(True,)]
+    finally:
+        app.execute("drop sequence handles cascade", "app")
 
 
 def test_what_was_begun_can_be_taken_back(users):

@@ -14,7 +14,7 @@ from sandbox import settings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [
-    *(f"docs/{name}.md" for name in ("roles", "deploying", "backups", "physical", "runbook")),
+    *(f"docs/{name}.md" for name in ("roles", "deploying", "backups", "custody", "physical", "runbook")),
     "CONTRIBUTING.md",
     "CHANGELOG.md",
 ]

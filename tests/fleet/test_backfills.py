@@ -91,7 +91,7 @@ def backfill(tmp_path, **keys):
 
 def test_a_policy_has_sound_defaults(tmp_path):
     policy = backfill(tmp_path).database("app").backfill
-    assert (policy.batch_ms, policy.max_lag_mb, policy.workers, policy.on_error) == (3, 16, 1, "stop")
+    assert (policy.batch_ms, policy.max_lag_mb, policy.on_error) == (3, 16, "stop")
     assert load(tmp_path, GOOD).database("app").backfill is None
 
 
@@ -102,7 +102,7 @@ def test_a_policy_has_sound_defaults(tmp_path):
         ({"on_error": "ignore"}, "backfill.on_error", "'ignore'"),
         ({"blackouts": ["Mon-Fri 9-17"]}, "backfill.blackouts", "no window of time"),
         ({"max_lag_mb": 2000}, "backfill", "critical_lag_mb has to be above max_lag_mb"),
-        ({"workers": 0}, "backfill.workers", "0"),
+        ({"batch_ms": 0}, "backfill.batch_ms", "0"),
         ({"latency": {"factor": 1}}, "backfill.latency.factor", "1"),
         ({"standbys": [""]}, "backfill.standbys", "application_name"),
         ({"connection": None}, "backfill.connection", "None"),

@@ -200,3 +200,10 @@ def _spoil(node: Any, random_: random.Random, strange: list[Any]) -> None:
         _spoil(node[key], random_, strange)
     else:
         node[key] = copy.deepcopy(random_.choice(strange))
+
+
+def test_a_database_with_a_bad_policy_is_among_those_that_have_one_and_fails_by_itself(tmp_path):
+    document = changed("databases", 0, "queries", to={"connection": "pg_app_monitor", "plan": 1})
+    fleet = load(tmp_path, document)
+    assert fleet.databases_with("queries") == ["app"] and fleet.databases_with("health") == ["app"]
+    assert "'plan'" in str(refusal(fleet))

@@ -137,3 +137,19 @@ CREATE INDEX b_c ON t (b) INCLUDE (c);
 def test_only_exact_twins_are_duplicates(each_database: Dsn) -> None:
     prepare(each_database, INDEXES)
     assert set(found(each_database, "duplicate_indexes")) == {"public.same_as_key", "public.b_again"}
+
+
+NEEDED = """
+CREATE TABLE pointed (a int);
+CREATE UNIQUE INDEX pointed_to ON pointed (a);
+ALTER TABLE pointed ADD PRIMARY KEY (a);
+CREATE TABLE child (a int REFERENCES pointed (a));
+CREATE TABLE booked (room int, EXCLUDE USING btree (room WITH =), seat int);
+CREATE INDEX ON booked (room, seat);
+"""
+
+
+def test_an_index_that_something_stands_on_is_no_twin_too_many(each_database: Dsn) -> None:
+    """A foreign key points to one that is no constraint; an exclusion constraint is an index: no drop would pass."""
+    prepare(each_database, NEEDED)
+    assert not found(each_database, "duplicate_indexes") and not found(each_database, "redundant_indexes")

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import psycopg2
 import pytest
 
 from pgops.physical.engines import BarmanEngine, Source, WalgEngine
 from pgops.physical.host import LocalHost
+from pgops.physical.model import BaseBackup
 from pgops.physical.store import Secrets, Store
 from pgops.postgres import Dsn
 from pgops.storage import Bucket
@@ -71,6 +73,39 @@ def store_of(s3: S3Server, bucket: Bucket) -> Store:
     return Store(
         bucket.name, bucket.prefix, s3.endpoint, "us-east-1", servers.ACCESS_KEY, servers.SECRET_KEY, path_style=True
     )
+
+
+@contextmanager
+def recovered(archived: Archived, backup: BaseBackup) -> Iterator[Any]:
+    """A connection to what a base backup recovers to at the end of the WAL, beside its original."""
+    directory, port = PurePosixPath(archived.folder / "recovered"), servers.free_port()
+    archived.engine.fetch(backup, directory, archived.host, lambda line: None)
+    settings = {
+        "restore_command": archived.engine.restore_command(archived.host),
+        "archive_mode": "off",
+        "port": str(port),
+        "unix_socket_directories": str(archived.folder),
+    }
+    lines = (f"{name} = '{value}'" for name, value in settings.items())
+    archived.host.write(directory / "postgresql.auto.conf", "\n".join(lines).encode())
+    archived.host.write(directory / "recovery.signal", b"")
+    control = str(archived.server.binaries.bindir / "pg_ctl")
+    log = str(archived.folder / "recovered.log")
+    archived.host.run([control, "start", "--wait", "-D", str(directory), "-l", log])
+    try:
+        connection = psycopg2.connect(archived.server.dsn().replace(str(archived.server.port), str(port)))
+        assert servers.eventually(lambda: not asked(connection, "SELECT pg_is_in_recovery()"))
+        yield connection
+        connection.close()
+    finally:
+        archived.host.run([control, "stop", "--mode=immediate", "-D", str(directory)], check=False)
+
+
+def asked(connection: Any, statement: str) -> Any:
+    """The one answer to a statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchone()[0]
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import time
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-import psycopg2
 import pytest
 
 from pgops.errors import PgOpsError, Refused
@@ -18,7 +17,7 @@ from pgops.physical.model import BaseBackup
 from pgops.physical.store import Secrets
 from sandbox.objectstore import S3Server
 from tests import servers
-from tests.physical.archived import Archived, archived_server, walg
+from tests.physical.archived import Archived, archived_server, asked, recovered, walg
 
 
 def quiet(line: str) -> None:
@@ -53,35 +52,13 @@ def test_a_pushed_backup_is_read_back_sound_once_its_wal_is_there(each_archived:
 def test_a_fetched_backup_recovers_to_the_end_of_the_wal_beside_its_original(
     each_archived: Archived, pushed: BaseBackup
 ) -> None:
-    server, host, engine = each_archived.server, each_archived.host, each_archived.engine
-    server.execute("INSERT INTO beside VALUES (777)")
+    each_archived.server.execute("INSERT INTO beside VALUES (777)")
     assert each_archived.archived(each_archived.switch())
-    directory = PurePosixPath(each_archived.folder / "recovered")
-    engine.fetch(pushed, directory, host, quiet)
-    port = servers.free_port()
-    settings = {"restore_command": engine.restore_command(host), "archive_mode": "off", "port": str(port)}
-    sockets = each_archived.folder
-    lines = [*(f"{name} = '{value}'" for name, value in settings.items()), f"unix_socket_directories = '{sockets}'"]
-    host.write(directory / "postgresql.auto.conf", "\n".join(lines).encode())
-    host.write(directory / "recovery.signal", b"")
-    control = str(server.binaries.bindir / "pg_ctl")
-    log = str(each_archived.folder / "recovered.log")
-    host.run([control, "start", "--wait", "-D", str(directory), "-l", log])
-    try:
-        with psycopg2.connect(server.dsn().replace(str(server.port), str(port))) as connection:
-            assert servers.eventually(lambda: not _one(connection, "SELECT pg_is_in_recovery()"))
-            assert _one(connection, "SELECT count(*) FROM beside") == 501
-            moved = _one(connection, "SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname = 'extra'")
-            assert moved == str(tablespace_directory(directory, pushed.tablespaces[0][0]))
-        connection.close()
-    finally:
-        host.run([control, "stop", "--mode=immediate", "-D", str(directory)], check=False)
-
-
-def _one(connection: object, statement: str) -> object:
-    with connection.cursor() as cursor:  # type: ignore[attr-defined]
-        cursor.execute(statement)
-        return cursor.fetchone()[0]
+    with recovered(each_archived, pushed) as connection:
+        assert asked(connection, "SELECT count(*) FROM beside") == 501
+        moved = asked(connection, "SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname = 'extra'")
+        directory = PurePosixPath(each_archived.folder / "recovered")
+        assert moved == str(tablespace_directory(directory, pushed.tablespaces[0][0]))
 
 
 def test_nothing_is_fetched_over_a_folder_that_holds_something(each_archived: Archived, pushed: BaseBackup) -> None:
@@ -180,7 +157,7 @@ def test_a_store_that_is_away_for_a_moment_is_waited_for(each_archived: Archived
 def test_a_host_with_an_envdir_needs_no_file_of_ours(each_archived: Archived) -> None:
     folder, target = each_archived.folder / "envdir", each_archived.folder / "by-envdir"
     engine = each_archived.engine
-    variables = engine._store_environment() if engine.name == "walg" else engine._environment()
+    variables = engine._store_environment(engine.store) if engine.name == "walg" else engine._environment()
     folder.mkdir()
     for name, value in variables.items():
         (folder / name).write_text(f"{value}\n")

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from contextlib import closing
 
 import psycopg2
 import pytest
 
 from pgops.fleet import MigrationPolicy
+from pgops.include import sql_text
 from pgops.migration.gate.check import check
 from pgops.migration.scripts.sources import migrations_in
 from pgops.migration.scripts.statements import parse
 from pgops.postgres import Dsn
+from pgops.queries import advice as advice_module
 from pgops.queries.advice import Advice, most_useful, of_candidate, structural
+from pgops.queries.candidates import Index
+from pgops.queries.explain import catalog_session
 from pgops.queries.pair import pairs
 from pgops.queries.prove import Candidate, Gain, Slow, advise
+from sandbox.postgres import Standby, free_port
+from tests import servers
 from tests.queries.conftest import Stage
 
 SHOP = (
@@ -99,6 +107,8 @@ def test_one_index_serves_several_queries_and_is_advised_once(shop):
     texts = ("SELECT * FROM orders WHERE user_id = $1", BY_USER, "SELECT * FROM orders WHERE user_id = $1 AND at > $2")
     (found,) = advise(shop.monitor, slow(*texts), shop.dsn)
     assert found.index.columns == ("user_id", "at") and len(found.gains) == 3
+    (hoped,) = advise(shop.monitor, slow(*texts))
+    assert hoped.proof == "unverified" and hoped.index == found.index and len(hoped.gains) == 3
 
 
 def test_a_candidate_becomes_a_pair_that_the_gate_takes_and_that_can_be_applied_and_taken_back(shop, tmp_path):
@@ -168,13 +178,95 @@ def test_too_many_indexes_are_named_with_their_way_back(shop, tmp_path):
     assert indexes(shop) == before
 
 
-def test_nothing_is_called_unused_while_a_standby_does_not_say(shop):
-    row = {"object": "public.x", "mend": "", "says": ""}
-    from pgops.queries import advice
+def test_a_partitioned_index_that_is_dropped_comes_back_with_all_its_parts(shop):
+    shop.execute(
+        "CREATE TABLE events (at date, n int) PARTITION BY RANGE (at)",
+        "CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')",
+        "CREATE INDEX events_n ON events (n)",
+        "CREATE INDEX events_again ON events (n)",
+    )
+    (advice,) = [one for one in structural(shop.monitor, {})[0] if one.kind == "duplicate"]
+    (pair,) = pairs([advice], 3)
+    valid = "SELECT relname, indisvalid FROM pg_index i JOIN pg_class c ON c.oid = indexrelid WHERE relname ~ 'events'"
+    before = shop.server.execute(f"{valid} ORDER BY 1", shop.dsn.dbname)
+    apply(shop.dsn, pair.up)
+    assert "events_again" not in indexes(shop)
+    apply(shop.dsn, pair.down)
+    after = shop.server.execute(f"{valid} ORDER BY 1", shop.dsn.dbname)
+    assert len(after) == len(before) == 4 and all(here for _, here in after)
 
+
+def test_an_index_that_a_query_and_a_foreign_key_want_is_advised_once(shop):
+    shop.execute("ALTER TABLE orders ADD CONSTRAINT again FOREIGN KEY (user_id) REFERENCES users")
+    candidate = Candidate(Index("public", "orders", ("user_id", "at")), "unverified", ())
+    (advice,) = most_useful([*structural(shop.monitor, {})[0], of_candidate(shop.monitor, candidate)])
+    assert advice.kind == "candidate" and advice.label == "index_orders_user_id_at"
+    assert "orders_user_id_fkey needs it" in advice.says and "orders.again needs it" in advice.says
+    (alone,) = most_useful(structural(shop.monitor, {})[0])
+    assert alone.kind == "missing" and alone.label == "index_orders_user_id"
+
+
+def test_of_twins_one_stays_though_queries_use_the_other(shop, monkeypatch):
+    """The planner takes one of them, so the elder may look unused: both drops together would leave none."""
+    shop.execute(
+        "CREATE INDEX elder ON orders (status, at)",
+        "CREATE INDEX twin ON orders (status, at)",
+        "CREATE INDEX shorter ON orders (status)",
+        "CREATE INDEX idle ON users (name)",
+    )
+    asked = advice_module._asked
+
+    def long_ago(catalog, kind):
+        if kind != "unused":
+            return asked(catalog, kind)
+        return [{"object": f"public.{name}", "says": "not used", "mend": ""} for name in ("elder", "idle")]
+
+    monkeypatch.setattr(advice_module, "_asked", long_ago)
+    kinds = {one.object: one.kind for one in structural(shop.monitor, {})[0]}
+    assert kinds["public.twin"] == "duplicate" and kinds["public.shorter"] == "redundant"
+    assert kinds["public.idle"] == "unused" and "public.elder" not in kinds
+
+
+def test_nothing_is_called_unused_while_a_standby_does_not_say_or_is_not_known(shop):
+    row = {"object": "public.x", "mend": "", "says": ""}
     nowhere = Dsn("127.0.0.1", 1, "app", "pgops_monitor")
     notes: list[str] = []
-    assert advice._agreed([row], {"standby": nowhere}, notes) == [] and "standby" in notes[0]
+
+    def agreed(standbys):
+        with catalog_session(shop.monitor) as catalog:
+            return advice_module._agreed(catalog, [row], standbys, notes)
+
+    assert agreed({"standby": nowhere}) == [] and "standby" in notes[0]
+    assert agreed({}) == [row]
+    with servers.memory_folder("standby") as folder:
+        standby = Standby("standby", shop.server, folder / "standby", free_port(), {})
+        standby.create()
+        standby.start()
+        try:
+            standby.wait_until_caught_up()
+            assert (
+                servers.eventually(lambda: agreed({}) == [])
+                and "1 standbys follow and the fleet file names 0" in notes[-1]
+            )
+        finally:
+            standby.destroy()
+
+
+def test_counters_that_a_crash_has_emptied_prove_nothing_however_long_the_server_runs():
+    """The postmaster goes on after a backend was killed, and says so of no database."""
+    question = sql_text("health/unused_indexes.sql").replace("pg_postmaster_start_time()", "timestamptz '2026-01-01'")
+    with servers.running_postgres(servers.MAJORS[0]) as server:
+        server.execute("CREATE TABLE t AS SELECT md5(n::text) AS t FROM generate_series(1, 300000) AS n")
+        server.execute("CREATE INDEX ON t (t)")
+        server.execute("CHECKPOINT")
+        ((started,),) = server.execute("SELECT pg_postmaster_start_time()")
+        victim = psycopg2.connect(server.dsn())
+        os.kill(victim.info.backend_pid, signal.SIGKILL)
+        assert servers.eventually(server.ready, 60)
+        assert server.execute("SELECT pg_postmaster_start_time()") == [(started,)]
+        assert server.execute("SELECT stats_reset FROM pg_stat_database WHERE datname = 'postgres'") == [(None,)]
+        assert server.execute("SELECT relpages > 1280 FROM pg_class WHERE relname = 't_t_idx'") == [(True,)]
+        assert server.execute(question) == []
 
 
 def test_a_querys_text_is_no_order_to_the_gate():

@@ -22,6 +22,8 @@ TABLES = (
     "CREATE VIEW inner_view AS SELECT id FROM orders WHERE user_id = spy()",
     "CREATE VIEW outer_view AS SELECT * FROM inner_view",
     "CREATE SEQUENCE numbers",
+    "CREATE VIEW locking AS SELECT pg_try_advisory_lock(7)",
+    "CREATE VIEW sleepy AS SELECT orders.* FROM orders, pg_sleep(1)",
     "ANALYZE",
 )
 
@@ -117,6 +119,15 @@ def test_plans_are_compared_by_shape_and_shown_without_literals(orders):
     assert after.shape != before.shape and ("public", "orders") in after.relations
 
 
+def test_a_plan_names_what_is_read_beside_tables_and_where_a_subquery_begins(orders):
+    query = (
+        "WITH few AS MATERIALIZED (SELECT id FROM orders WHERE user_id = $1)"
+        " SELECT * FROM few s JOIN generate_series(1, 3) g ON g = s.id"
+    )
+    text = explain(orders.monitor, query).text
+    assert "CTE Scan on few" in text and "Function Scan on generate_series" in text and "CTE few" in text
+
+
 def test_which_partitions_there_are_is_no_other_plan():
     def append(*months: str):
         scans = [
@@ -147,11 +158,17 @@ def test_a_query_is_executed_on_a_standby_and_never_on_the_primary(orders):
                 "SELECT set_config('work_mem', '1GB', false)",
                 "SELECT pg_sleep(1)",
                 "SELECT * FROM outer_view",
+                "SELECT * FROM locking",
+                "SELECT id FROM sleepy WHERE id IN (SELECT 1)",
                 "DELETE FROM orders",
                 "SELECT nextval('numbers')",
             ):
                 with pytest.raises(Refused, match="is not executed"):
                     analyze(there, orders.monitor, statement)
+            for statement in ("SELECT 'hunter2'::text::int", "SELECT (status || 'hunter2')::int FROM orders"):
+                with pytest.raises(Refused, match="invalid input syntax") as raised:
+                    analyze(there, orders.monitor, statement)
+                assert "hunter2" not in str(raised.value) and raised.value.__suppress_context__
         finally:
             standby.destroy()
 

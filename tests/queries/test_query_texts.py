@@ -22,6 +22,9 @@ SECRETIVE = [
     "SELECT 1 /* hunter2",
     "DO $never$ hunter2",
     "COPY t FROM PROGRAM 'curl hunter2'",
+    "/* from=shop */ SET app.token = hunter2",
+    "SET LOCAL app.user.name TO hunter2_of_sales, hunter2",
+    'ALTER ROLE bob IN DATABASE shop SET app.token TO "hunter2"',
     'SELECT "a""b", \'hunter2\' FROM "o\'Brien"',
 ]
 
@@ -42,6 +45,9 @@ def test_numbers_are_masked(number):
         "SELECT a1, t2.b FROM t1 JOIN t2 USING (id) WHERE c = $1 AND d <> $2 ORDER BY 1, 2 DESC LIMIT $3",
         "SELECT x::numeric(10, 2), y::varchar(20) FROM t GROUP BY 1",
         'SELECT "Größe"" 7" FROM tabelle_ä',
+        "SET search_path TO shop, public",
+        "SET app.token TO DEFAULT",
+        "UPDATE t SET a.b = c WHERE d = $1",
     ],
 )
 def test_what_is_no_literal_stays(text):

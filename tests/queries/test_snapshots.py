@@ -62,6 +62,19 @@ def test_a_statement_that_was_reset_alone_begins_anew(counted):
     assert counted.deltas("SELECT * FROM t%") == [(3, 3), (1, 1)]
 
 
+def test_a_role_that_is_renamed_or_dropped_does_not_count_again(counted):
+    """pg_stat_statements goes on with its counters under the new name, and under a number once the role is gone."""
+    role = f"clerk_{counted.name}"
+    run = (f"SET ROLE {role}", READ, READ, "RESET ROLE")
+    counted.execute(f"CREATE ROLE {role}", f"GRANT SELECT ON t TO {role}", *run)
+    counted.snapshot()
+    counted.execute(f"ALTER ROLE {role} RENAME TO {role}_renamed")
+    counted.snapshot()
+    counted.execute(f"DROP OWNED BY {role}_renamed", f"DROP ROLE {role}_renamed")
+    counted.snapshot()
+    assert counted.deltas("SELECT * FROM t%") == [(3, 3), (2, 2)]
+
+
 def test_a_restart_that_keeps_the_counters_changes_nothing(counted):
     counted.execute(READ)
     counted.server.stop()

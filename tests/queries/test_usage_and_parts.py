@@ -150,6 +150,22 @@ def test_only_what_nobody_has_seen_before_is_new_and_an_upgrade_makes_nothing_ne
     assert [one.query.text for one in found.regressions] == ["upgraded"]
 
 
+def test_a_query_of_last_week_is_no_regression_every_day_until_it_is_a_month_old(book):
+    """Days before a query was there say nothing of what is usual for it; one younger than a week has its days."""
+    book.query("old"), book.query("launched", NOW - timedelta(days=9)), book.query("young", NOW - timedelta(days=4))
+    for days in (7, 14, 21, 28):
+        book.day(days, old=(2400, 24_000, 240), **({"launched": (2400, 48_000, 240)} if days == 7 else {}))
+    for days in (1, 2, 3):
+        book.day(days, old=(2400, 24_000, 240), launched=(2400, 48_000, 240), young=(2400, 96_000, 240))
+    book.day(0, old=(2400, 24_000, 240), launched=(2400, 48_000, 240), young=(2400, 96_000, 240))
+    found = book.review()
+    assert found.regressions == () and found.new == () and found.same_weekday
+
+    book._do("UPDATE pgops.query_deltas SET exec_ms = exec_ms * 2 WHERE at > %s", NOW - timedelta(days=1))
+    regressed = [(one.query.text, one.cause) for one in book.review().regressions]
+    assert regressed == [("young", "slower calls"), ("launched", "slower calls"), ("old", "slower calls")]
+
+
 def test_a_deployment_is_held_against_as_long_before_it(book):
     book.query("slower"), book.query("same")
     book.day(1, slower=(2400, 24_000, 240), same=(2400, 24_000, 240))
@@ -164,6 +180,16 @@ def test_a_deployment_is_held_against_as_long_before_it(book):
     assert first.text == "slower"
     assert (first.before, first.after) == (pytest.approx(1, abs=0.1), pytest.approx(10, abs=0.5))
     assert "too young" in young.note
+
+
+def test_a_deployment_without_half_of_the_time_before_it_is_not_judged(book):
+    """Ten minutes counted before it, held against six hours after it, would make every query slower."""
+    book.query("same")
+    book.day(0, hours=6, same=(2400, 24_000, 240))
+    book.day(6 / 24, hours=1, same=(2400, 24_000, 240))
+    book.deployed("002", NOW - timedelta(hours=6))
+    (one,) = book.review().deployments
+    assert "less than half" in one.note and one.effects == ()
 
 
 def test_the_top_tens_are_by_mean_by_total_and_by_lowest_hit(book):

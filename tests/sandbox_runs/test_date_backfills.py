@@ -9,7 +9,13 @@ from sandbox.rest import ApiError
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 
 
-@pytest.mark.parametrize("dag_id", ["nightly_backup", "backup_watch"])
+SCHEDULED = [
+    *("nightly_backup", "backup_watch", "recovery_drill", "partition_maintenance", "daily_health_check"),
+    *("configuration_review", "query_snapshot", "query_review"),
+]
+
+
+@pytest.mark.parametrize("dag_id", SCHEDULED)
 def test_a_backfill_over_dates_is_refused_and_starts_nothing(house, dag_id):
     before = {run["dag_run_id"] for run in house.runs(dag_id)}
     with pytest.raises(ApiError) as refused:

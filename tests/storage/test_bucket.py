@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import random
 import subprocess
@@ -13,10 +12,7 @@ import textwrap
 from datetime import timedelta
 from pathlib import Path
 
-import boto3
 import pytest
-import requests
-from moto.server import ThreadedMotoServer
 
 from pgops.errors import Refused
 from pgops.storage import Bucket, NotThere, StorageError
@@ -24,6 +20,7 @@ from pgops.storage.bucket import PART_BYTES
 from sandbox.postgres import free_port
 from tests.proxies import bad_network
 from tests.servers import s3_client
+from tests.stores import allowing, ask_for_keys, running_moto, user_of
 
 MIB = 1 << 20
 
@@ -217,30 +214,8 @@ def test_wrong_keys_and_missing_bucket_are_told_apart(bucket, s3):
 @pytest.fixture
 def moto():
     """A store with users and policies."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    yield endpoint
-    requests.post(f"{endpoint}/moto-api/reset-auth", data="inf", headers={"Content-Type": "text/plain"}, timeout=10)
-    requests.post(f"{endpoint}/moto-api/reset", timeout=10)
-    server.stop()
-
-
-def user_of(moto: str, *actions: str) -> dict[str, str]:
-    """The key of a new user who may do only that, in a store that from now on asks for keys."""
-    iam = boto3.client(
-        "iam", endpoint_url=moto, aws_access_key_id="x", aws_secret_access_key="x", region_name="us-east-1"
-    )
-    iam.create_user(UserName="backup")
-    key = iam.create_access_key(UserName="backup")["AccessKey"]
-    policy = {
-        "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}],
-    }
-    iam.put_user_policy(UserName="backup", PolicyName="p", PolicyDocument=json.dumps(policy))
-    requests.post(f"{moto}/moto-api/reset-auth", data="0", headers={"Content-Type": "text/plain"}, timeout=10)
-    return {"access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}
+    with running_moto() as endpoint:
+        yield endpoint
 
 
 @pytest.mark.parametrize(
@@ -253,7 +228,8 @@ def user_of(moto: str, *actions: str) -> dict[str, str]:
 )
 def test_a_missing_right_is_told_from_a_wrong_key_and_named(moto, actions, doing):
     s3_client(moto, "x", "x").create_bucket(Bucket="forbidden")
-    key = user_of(moto, *actions)
+    key = user_of(moto, "backup", allowing(*actions))
+    ask_for_keys(moto)
     error = refused(Bucket(s3_client(moto, **key), "forbidden"))
     assert error.code == "AccessDenied"
     assert doing in error.what
@@ -263,7 +239,8 @@ def test_a_missing_right_is_told_from_a_wrong_key_and_named(moto, actions, doing
 
 def test_a_key_that_may_not_list_but_do_the_rest_is_enough_for_the_probe(moto):
     s3_client(moto, "x", "x").create_bucket(Bucket="forbidden")
-    key = user_of(moto, "s3:PutObject", "s3:GetObject", "s3:DeleteObject")
+    key = user_of(moto, "backup", allowing("s3:PutObject", "s3:GetObject", "s3:DeleteObject"))
+    ask_for_keys(moto)
     Bucket(s3_client(moto, **key), "forbidden").probe()
 
 

@@ -40,3 +40,9 @@ def test_who_leaves_early_leaves_no_thread():
     with ReadAhead(Endless()) as ahead:
         ahead.read(1)
     assert not [thread for thread in threading.enumerate() if thread.name == "read-ahead" and thread.is_alive()]
+
+
+def test_a_read_gives_as_much_as_was_asked_for_until_the_end():
+    """Whoever uploads takes a short read for the end of the stream."""
+    with ReadAhead(io.BytesIO(bytes(5 << 20))) as ahead:
+        assert [len(ahead.read(2 << 20)) for _ in range(4)] == [2 << 20, 2 << 20, 1 << 20, 0]

@@ -42,11 +42,19 @@ def test_what_the_fleet_file_asks_for_is_left_out_of_every_script_when_it_would_
 ):
     reviewed = stand.look(deliberate={setting: (value, "somebody's idea")})
     one = verdict(reviewed, setting)
-    assert why in one.why_not, one
+    assert why in one.why_not and one.action == "none", one
     for text in (reviewed.plan.forward, reviewed.plan.ticket):
         assert f"SET {setting} " not in text
     with pytest.raises(Refused, match=setting):
         stand.look((setting,), deliberate={setting: (value, "somebody's idea")})
+
+
+def test_what_makes_worse_what_is_broken_already_is_left_out_too(stand: Stand):
+    """The sum of memory is over the machine's already, and over the WAL's volume: that excuses nothing more."""
+    small = {"memory": GB // 2, "wal_disk": GB}
+    for setting, value in (("work_mem", "1GB"), ("maintenance_work_mem", "256MB"), ("wal_keep_size", "400MB")):
+        reviewed = stand.look(deliberate={setting: (value, "somebody's idea")}, **small)
+        assert "would break" in verdict(reviewed, setting).why_not and f"SET {setting} " not in reviewed.plan.forward
 
 
 def test_a_compression_that_the_build_lacks_is_not_advised(stand: Stand):
@@ -97,6 +105,7 @@ def test_a_managed_server_gets_parameters_and_no_script(stand: Stand):
         assert found["effective_cache_size"]["value"] == str(48 * GB // 8192), "counted in blocks, as the service wants"
         assert found["max_connections"]["apply"] == later and found["work_mem"]["apply"] != later
         assert "fsync" not in found
+        assert found["jit"]["value"] == ("0" if managed == "rds" else "off")
 
 
 def test_what_no_reload_can_change_cannot_be_asked_for(stand: Stand):

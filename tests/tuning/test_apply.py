@@ -45,8 +45,9 @@ def test_a_plan_is_applied_verified_and_taken_back_exactly(stand: Stand):
 
 
 def test_the_scripts_do_what_the_project_does(stand: Stand):
-    """Who prefers psql gets the same, both ways."""
-    plan = stand.planned()
+    """Who prefers psql gets the same, both ways, however long the fleet file's reasons are."""
+    plan = stand.planned(deliberate={"jit": ("off", "measured:\nshort\n"), "max_connections": ("90", "a\nb")})
+    assert all(line.startswith(("--", "ALTER SYSTEM ")) for line in plan.ticket.splitlines())
     before = stand.auto_conf()
     for text in (plan.forward, plan.reverse):
         stand.execute(*[line for line in text.splitlines() if not line.startswith("--")])

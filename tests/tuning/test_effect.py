@@ -5,8 +5,11 @@ from __future__ import annotations
 import secrets
 from datetime import UTC, datetime, timedelta
 
+from pgops.alerts.tuning import ConfigurationNews, configuration_message
 from pgops.tuning import records
 from pgops.tuning.effect import compare, counters
+from pgops.tuning.page import html_page
+from pgops.tuning.table import table
 from tests.tuning.reviews import Stand
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -58,7 +61,11 @@ def test_the_next_review_measures_once(stand: Stand):
         "CHECKPOINT", "CREATE TABLE t AS SELECT generate_series(1, 100000) AS n", "DROP TABLE t", "CHECKPOINT"
     )
     stand.execute("SELECT pg_sleep(1.1)")  # a rate needs a second
-    (effect,) = stand.look().effects
+    looked = stand.look()
+    (effect,) = looked.effects
+    way_back = f"mode reverse with change {plan.id}"
+    assert any(way_back in line for line in table(looked)) and way_back in html_page(looked)
+    assert way_back in str(configuration_message(ConfigurationNews((looked,), looked.at, "")).blocks)
     figures = {one.name: one for one in effect.figures}
     assert (effect.plan, effect.settings) == (plan.id, ("work_mem",))
     assert (figures["WAL an hour"].after or 0) > 0

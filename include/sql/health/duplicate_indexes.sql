@@ -12,13 +12,15 @@
 -- Mend: Drop the one that no constraint needs
 -- Risk: none: the other one answers the same queries
 -- Note: the text of an expression is compared, since the stored tree holds the place in the source. What stays is the
---       one that a constraint, the replica identity or CLUSTER needs, else the oldest.
+--       one that a constraint, the replica identity or CLUSTER needs, else the oldest. What a foreign key
+--       points to stays, too.
 SELECT indexrelid::regclass::text AS object,
        relpages::bigint * current_setting('block_size')::bigint AS value,
        'the same as ' || keeper::regclass || ': ' || pg_get_indexdef(indexrelid) AS says,
        CASE WHEN conname IS NULL THEN format('DROP INDEX CONCURRENTLY %s', indexrelid::regclass)
             ELSE format('ALTER TABLE %s DROP CONSTRAINT %I', indrelid::regclass, conname) END AS mend
   FROM (SELECT i.indexrelid, i.indrelid, c.relpages, k.conname,
+               i.indexrelid IN (SELECT conindid FROM pg_constraint WHERE contype = 'f') AS pointed_to,
                row_number() OVER same AS place, first_value(i.indexrelid) OVER same AS keeper
           FROM pg_index i
           JOIN pg_class c ON c.oid = i.indexrelid
@@ -31,5 +33,5 @@ SELECT indexrelid::regclass::text AS object,
                             CASE WHEN i.indpred IS NOT NULL THEN pg_get_expr(i.indpred, i.indrelid) END
                ORDER BY k.conname IS NULL, NOT i.indisreplident, NOT i.indisclustered, i.indexrelid
                ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)) AS placed
- WHERE place > 1
+ WHERE place > 1 AND NOT pointed_to
  ORDER BY 2 DESC, 1 LIMIT 50

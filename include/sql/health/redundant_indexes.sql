@@ -18,7 +18,7 @@ WITH btree AS MATERIALIZED (
     SELECT i.indexrelid, i.indrelid, i.indnkeyatts AS n, i.indnatts AS width, i.indisunique, c.relpages,
            i.indkey::int2[] AS keys, i.indclass::oid[] AS classes, i.indcollation::oid[] AS collations,
            i.indoption::int2[] AS options, pg_get_expr(i.indpred, i.indrelid) AS condition,
-           i.indisunique OR i.indisreplident OR i.indisclustered AS needed
+           i.indisunique OR i.indisreplident OR i.indisclustered OR i.indisexclusion AS needed
       FROM pg_index i
       JOIN pg_class c ON c.oid = i.indexrelid
       JOIN pg_am m ON m.oid = c.relam

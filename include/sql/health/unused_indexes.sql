@@ -15,11 +15,13 @@
 -- Note: left out are those that are more than a way to rows: unique, of a constraint, of the replica identity,
 --       clustered, partitions' (they go with their parent), expressions (they carry statistics), and those that begin
 --       with the columns of a foreign key: deletes in the parent need them. Counters younger than 35 days prove
---       nothing: a month has an end. PostgreSQL does not record when an index was made.
+--       nothing: a month has an end. A crash of one backend empties them all and leaves no trace but the archiver's.
+--       PostgreSQL does not record when an index was made.
 WITH reset AS MATERIALIZED (
-    SELECT coalesce(stats_reset, pg_postmaster_start_time()) AS at,
+    SELECT coalesce(d.stats_reset,
+                    greatest(pg_postmaster_start_time(), (SELECT stats_reset FROM pg_stat_archiver))) AS at,
            coalesce(nullif(current_setting('pgops.unused_days', true), ''), '35')::int AS days
-      FROM pg_stat_database WHERE datname = current_database()
+      FROM pg_stat_database d WHERE d.datname = current_database()
 ), unused AS MATERIALIZED (
     SELECT i.indexrelid, i.indrelid, i.indkey::int2[] AS columns,
            c.relpages * current_setting('block_size')::bigint AS bytes

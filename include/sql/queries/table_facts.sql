@@ -22,7 +22,8 @@ SELECT wanted.relkind = 'p' AS partitioned,
        (SELECT sum(s.n_tup_ins + s.n_tup_upd - s.n_tup_hot_upd) / max(age.days)
           FROM leaves
           JOIN pg_stat_all_tables s ON s.relid = leaves.oid,
-               (SELECT extract(epoch FROM now() - coalesce(d.stats_reset, pg_postmaster_start_time())) / 86400 AS days
+               (SELECT extract(epoch FROM now() - coalesce(d.stats_reset, greatest(pg_postmaster_start_time(),
+                         (SELECT stats_reset FROM pg_stat_archiver)))) / 86400 AS days
                   FROM pg_stat_database d WHERE d.datname = current_database()) AS age
          WHERE age.days >= 1)::float8 AS writes,
        (SELECT (sum(greatest(leaves.reltuples, 0))

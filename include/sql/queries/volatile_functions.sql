@@ -1,5 +1,5 @@
--- Purpose: functions that a statement names and that may do more than read: every volatile one but those that only look
---          at a clock or at chance.
+-- Purpose: functions that a statement or its plan names and that may do more than read: every volatile one but those
+--          that only look at a clock or at chance.
 SELECT DISTINCT format('%%I.%%I', n.nspname, p.proname)
   FROM pg_proc p
   JOIN pg_namespace n ON n.oid = p.pronamespace

@@ -139,8 +139,7 @@ def _found(one: Reviewed) -> Iterator[Block]:
         lines = [f"{p['name']} = {p['value']} ({p['apply']})" for p in one.plan.parameters]
         yield markdown(f"*Parameters for* {name}\n{code_block(chr(10).join(lines), _TICKET_TEXT * 2)}")
     for effect in one.effects:
-        lines = [*(figure.shown for figure in effect.figures), *effect.notes]
-        yield markdown(f"*Effect of* {code(effect.plan)} *on* {name}\n{_bullets(lines)}")
+        yield markdown(f"*Effect of* {code(effect.plan)} *on* {name}\n{_bullets(effect.lines, _NAMES)}")
     if one.unfinished or one.notes:
         yield markdown(f"*To know of* {name}\n{_bullets([*one.unfinished, *one.notes])}")
 

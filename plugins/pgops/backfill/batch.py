@@ -19,6 +19,15 @@ log = logging.getLogger(__name__)
 KEPT_BATCHES = 200
 
 
+def no_answer(hand: Hand, walk: Walk, error: psycopg2.Error, rows: str = "") -> BadRow:
+    """The error that says that the predicate itself fails on a row: nobody can tell whether that one is done."""
+    return BadRow(
+        f"The predicate fails on a row{rows}: SQLSTATE {error.pgcode}: {said(error)}",
+        where=f"{hand.dsn.where}, {walk.statements.part.title}",
+        remedy="Mend the row, or cancel the backfill and begin one whose predicate has an answer for every row",
+    )
+
+
 class Batches:
     """The batches of one worker, whichever range they belong to."""
 
@@ -52,7 +61,7 @@ class Batches:
         self._moved(walk, upto, changed)
         if not ended:
             walk.steering.took(ms)
-        hand.sleep_after(changed, ms, written)
+        hand.sleep_after(walk, changed, ms, written)
         if kept % 100 == 99:
             hand.ask("job/prune.sql", n=walk.n, before=kept - KEPT_BATCHES)
         return ended
@@ -62,7 +71,13 @@ class Batches:
         hand = self._hand
         upto, units, _ = self._bound(walk)
         rows = walk.statements.between(walk.begin, upto)
-        for row in hand.run(walk.statements.pending(rows, 2_000)).fetchall():
+        try:
+            pending = hand.run(walk.statements.pending(rows, 2_000)).fetchall()
+        except psycopg2.Error as error:
+            if meaning(error, hand.connection) != "row":
+                raise
+            raise no_answer(hand, walk, error, f" after {walk.begin} up to {upto}") from error
+        for row in pending:
             self._one(walk, row["ctid"], tuple(row["identity"]))
         with hand.transaction():
             self._checkpoint(walk, upto, 0, units if walk.pass_ == 0 else 0)

@@ -15,7 +15,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extras import RealDictCursor
 
-from pgops.backfill.spec import Spec
+from pgops.backfill.spec import Expression, Spec
 from pgops.backfill.statements import KeyColumn, Part, Statements
 from pgops.errors import Refused
 from pgops.include import query, sql_text
@@ -31,6 +31,8 @@ _SETTINGS = (
     "extra_float_digits=1",
     "bytea_output=hex",
 )
+# Volatile only because they give another value each time: no harm in a value, but no answer to whether a row is done.
+_HARMLESS = ("random", "random_normal", "gen_random_uuid", "uuidv4", "uuidv7", "clock_timestamp", "timeofday")
 _KINDS = {
     "v": "a view",
     "m": "a materialized view",
@@ -206,24 +208,33 @@ def _columns(spec: Spec, columns: dict[str, dict[str, Any]], where: str) -> None
 
 
 def _volatile(connection: Connection, spec: Spec, where: str) -> None:
-    expressions = list(spec.parsed.values())
+    values = [spec.parsed[text] for _, text in spec.assignments]
+    found = _volatile_calls(connection, spec, values, _HARMLESS)
+    found |= _volatile_calls(connection, spec, [spec.parsed[spec.where]], ())
+    if found:
+        names = ", ".join(sorted(found))
+        raise Refused(
+            f"Volatile, so it may do more than compute a value, or compute another one each time: {names}",
+            where=where,
+            remedy="Use functions that are immutable or stable; a function that is meant goes into allow_functions",
+        )
+
+
+def _volatile_calls(
+    connection: Connection, spec: Spec, expressions: Sequence[Expression], harmless: Sequence[str]
+) -> set[str]:
     functions = sorted({name for one in expressions for name in one.functions if name[-1] not in spec.allow})
     found = ask(
         connection,
         "check/volatile.sql",
+        harmless=list(harmless),
         schemas=[name[-2] if len(name) > 1 else None for name in functions],
         functions=[name[-1] for name in functions],
         attributes=sorted({name for one in expressions for name in one.attributes if name not in spec.allow}),
         operators=sorted({name for one in expressions for name in one.operators}),
         types=sorted({name for one in expressions for name in one.casts}),
     )
-    if found:
-        names = ", ".join(sorted({f"{row['kind']} {row['name']}" for row in found}))
-        raise Refused(
-            f"Volatile, so it may do more than compute a value: {names}",
-            where=where,
-            remedy="Use functions that are immutable or stable; a function that is meant goes into allow_functions",
-        )
+    return {f"{row['kind']} {row['name']}" for row in found}
 
 
 def _parts(connection: Connection, spec: Spec, table: dict[str, Any], where: str) -> tuple[Part, ...]:

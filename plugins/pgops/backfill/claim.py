@@ -13,6 +13,8 @@ from pgops.backfill.steering import Steering
 from pgops.backfill.walk import Ended, Walk
 from pgops.errors import PgOpsError, Refused
 
+GHOST_SECONDS = 60
+
 
 def claim(hand: Hand, only: Sequence[int] | None) -> Walk | None:
     """A range that is not done and that nobody else owns; None if there is none.
@@ -20,7 +22,7 @@ def claim(hand: Hand, only: Sequence[int] | None) -> Walk | None:
     Args:
         only: the numbers of the ranges that may be taken; None for any.
     """
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + GHOST_SECONDS
     while True:
         ranges = hand.ranges()
         mine = [one for one in ranges if not one.done and _may_take(one, ranges, only)]
@@ -35,17 +37,17 @@ def claim(hand: Hand, only: Sequence[int] | None) -> Walk | None:
                 return _walk_of(hand, fresh)
         if hand.stop():
             raise Ended("stopped")
-        # A session that died may own its range for some seconds more.
-        asked_for = [one for one in mine if only is not None and one.n in only]
-        if not asked_for or time.monotonic() > deadline:
-            if asked_for:
-                raise Refused(
-                    f"Range {asked_for[0].n} of backfill {hand.id} is worked on by {asked_for[0].worker}",
-                    where=hand.dsn.where,
-                    remedy="Let that worker finish, or end it",
-                    retry=True,
-                )
+        # A session that died, perhaps this worker's own before its connection was lost, may own its range for a while.
+        expected = [one for one in mine if one.worker == hand.name or (only is not None and one.n in only)]
+        if not expected:
             return None
+        if time.monotonic() > deadline:
+            raise Refused(
+                f"Range {expected[0].n} of backfill {hand.id} is worked on by {expected[0].worker}",
+                where=hand.dsn.where,
+                remedy="Let that worker finish, or end it",
+                retry=True,
+            )
         hand.nap(0.5)
 
 

@@ -10,18 +10,23 @@ from psycopg2.extensions import connection as Connection
 Meaning = Literal["lost", "again", "changed", "row"]
 LOCKED = ("55P03", "40P01")
 _AGAIN = (*LOCKED, "40001", "57014", "53100", "53200", "53300", "53400")
-_CHANGED = ("42P01", "42703", "3F000", "XX000")  # renamed, dropped, or dropped while the statement ran
+# A table, column, schema or function that is renamed or dropped, perhaps while the statement ran.
+_CHANGED = ("42P01", "42703", "3F000", "42883", "XX000")
+_DENIED = "42501"
 _LOST = ("", "57P01", "57P02", "57P03", "57P05", "25P02", "25P03", "25006")
 
 
 def meaning(error: psycopg2.Error, connection: Connection) -> Meaning:
-    """What went wrong: the session is lost, another try may help, the table has changed, or a row is refused."""
+    """What went wrong: the session is lost, another try may help, the table or
+    its surroundings have changed, or a row is refused."""
     code = error.pgcode or ""
     if connection.closed or is_lost(code):
         return "lost"
     if code in _AGAIN:
         return "again"
-    return "changed" if code in _CHANGED else "row"
+    # A privilege that was taken away concerns every row; a trigger that denies one says where it did so.
+    denied = code == _DENIED and not error.diag.context
+    return "changed" if denied or code in _CHANGED else "row"
 
 
 def is_lost(sqlstate: str) -> bool:

@@ -29,8 +29,11 @@ from pgops.postgres import Dsn, Limits
 
 # A batch is small: a plan that reads the whole table for it is always a mistake of the planner's, and so is compiling.
 _PLANNER = ("enable_seqscan=off", "jit=off")
+# A range belongs to a session: the server has to notice soon when nobody is behind it any longer.
+_ALIVE = ("tcp_keepalives_idle=10", "tcp_keepalives_interval=5", "tcp_keepalives_count=3")
 LONGEST_NAP = 0.2
 WAITING_EVERY = 5.0
+LISTEN_EVERY = 1.0
 
 
 class Hand:
@@ -57,7 +60,7 @@ class Hand:
         self.watch = StallWatch(job, options.stall_after, dsn.where, on_stall)
         self.started = self._progressed = self._reported = time.monotonic()
         self._on_progress = on_progress
-        self._desired, self._speed = "run", 1.0
+        self._desired, self._speed, self._heard = "run", 1.0, 0.0
 
     # --- the session ---
 
@@ -66,10 +69,10 @@ class Hand:
         """Open the session of the batches and read the job."""
         options = self.options
         limits = Limits(statement=options.statement_timeout, lock=options.lock_timeout, idle_in_transaction=30)
-        with session(self.dsn, limits, self.application_name, _PLANNER) as connection:
+        with session(self.dsn, limits, self.application_name, (*_PLANNER, *_ALIVE)) as connection:
             self.connection = connection
-            self.job = jobs.read_job(connection, self.id, self.dsn.where)
-            self._desired, self._speed = self.job.desired, self.job.speed
+            self.job = self.read_job()
+            self.obey({"desired": self.job.desired, "speed": self.job.speed})
             yield
 
     def run(self, statement: str | sql.Composable) -> RealDictCursor:
@@ -90,6 +93,10 @@ class Hand:
                 remedy="Look into pgops.backfill_ranges who works on it",
             )
         return rows[0]
+
+    def read_job(self) -> Job:
+        """The job as it is now."""
+        return jobs.read_job(self.connection, self.id, self.dsn.where)
 
     def ranges(self) -> list[RangeState]:
         """The ranges of the job as they are now."""
@@ -124,13 +131,19 @@ class Hand:
 
     def obey(self, wish: dict[str, Any]) -> None:
         """Note what the operator wants, as a checkpoint or a waiting line has brought it."""
-        self._desired, self._speed = wish["desired"], wish["speed"]
+        self._desired, self._speed, self._heard = wish["desired"], wish["speed"], time.monotonic()
+
+    def listen(self, walk: Walk, reason: str = "") -> None:
+        """Show that this worker lives, and why its range stands still, if it does; and hear what the operator wants."""
+        self.obey(self.ask("work/waiting.sql", n=walk.n, reason=reason)[0])
 
     def until_go(self, walk: Walk) -> None:
         """Wait until the operator, the throttle and the caller let the next batch begin."""
         while True:
             if self.stop():
                 raise Ended("stopped")
+            if time.monotonic() - self._heard >= LISTEN_EVERY:  # a sweep that finds nothing writes no checkpoints
+                self.listen(walk, self.count.reason)
             if self._desired == "cancel":
                 raise Ended("cancelled")
             if self._desired == "pause":
@@ -145,13 +158,21 @@ class Hand:
             self.wait(walk, said.reason, said.seconds)
             self.progressed()
 
-    def sleep_after(self, rows: int, ms: float, wal_bytes: int) -> None:
-        """The sleep after a batch: what the throttle says, changed by the operator's speed."""
+    def sleep_after(self, walk: Walk, rows: int, ms: float, wal_bytes: int) -> None:
+        """The sleep after a batch: what the throttle says, at the speed that the operator wants meanwhile."""
+        busy, slept = ms / 1000, 0.0
         asked = max(0.0, self.pace.after_batch(rows, ms, wal_bytes))
-        seconds = max(0.0, (ms / 1000 + asked) / self._speed - ms / 1000)
-        if seconds:
+        while (left := (busy + asked) / self._speed - busy - slept) > 0:
+            seconds = min(left, WAITING_EVERY)
             self.nap(seconds)
             self.count.wait(seconds)
+            slept += seconds
+            if self.stop() or seconds == left:
+                return
+            self.listen(walk)
+            if self._desired != "run":
+                return
+            self.report()
 
     # --- time ---
 
@@ -159,13 +180,12 @@ class Hand:
         """Stand still, say why, and listen to the operator."""
         left = max(seconds, 0.01)
         while left > 0 and not self.stop():
-            said = self.ask("work/waiting.sql", n=walk.n, reason=reason)
+            self.listen(walk, reason)
             slept = min(left, WAITING_EVERY)
             self.nap(slept)
             left -= slept
             self.count.wait(slept)
             self.count.reason = reason
-            self.obey(said[0])
             self.watch.held_up(self.connection, reason)
             self.report()
             if self._desired == "cancel":

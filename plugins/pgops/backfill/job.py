@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 import psycopg2.errors
+from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extras import Json
 
@@ -18,7 +19,8 @@ from pgops.backfill.plan import Kind, Plan
 from pgops.backfill.spec import Spec, read
 from pgops.backfill.statements import Position
 from pgops.errors import Refused
-from pgops.postgres import Dsn
+from pgops.include import query
+from pgops.postgres import Dsn, Limits
 
 Status = Literal["running", "failed", "done", "cancelled"]
 Desired = Literal["run", "pause", "cancel"]
@@ -221,6 +223,13 @@ def skipped(dsn: Dsn, job: int, limit: int = 100) -> list[Skipped]:
             Skipped(row["part"], tuple(row["key"]), row["sqlstate"], row["message"])
             for row in ask(connection, "job/skipped.sql", job=job, limit=limit)
         ]
+
+
+def analyze(dsn: Dsn, job: Job) -> None:
+    """Fresh statistics of the job's table, whatever it is called now; nothing if it is gone."""
+    with session(dsn, Limits(statement=3600)) as connection:
+        for now in ask(connection, "check/name.sql", oid=job.table_oid):
+            run(connection, query("backfill/analyze.sql", table=sql.Identifier(now["schema"], now["name"])))
 
 
 # --- on an open session ---

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-import psycopg2
+import psycopg2.errors
+from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from pgops import units
@@ -25,6 +26,7 @@ from pgops.postgres import Dsn
 SAMPLED_PAGES = 2_000
 SAMPLED_ROWS = 5
 TRIAL_ROWS = 500
+TRY_SECONDS = 5.0
 SMALLEST_RANGE = 5_000  # rows, or pages of a table without key times ten: below that a worker of its own does not pay
 Kind = Literal["keys", "pages", "rest"]
 
@@ -155,6 +157,7 @@ def plan(dsn: Dsn, checked: CheckedSpec, *, workers: int = 1) -> Plan:
             sample, problem = _sample(connection, biggest.part, checked)
             per_row, failed = _trial(connection, biggest.part, checked)
             problem = failed or problem
+        tried = per_row is not None or bool(problem)
         todo = sum(one.todo for one in parts)
         return Plan(
             title=spec.title,
@@ -163,7 +166,7 @@ def plan(dsn: Dsn, checked: CheckedSpec, *, workers: int = 1) -> Plan:
             sample=sample,
             seconds=None if per_row is None else per_row * todo,
             problem=problem,
-            notes=(*checked.notes, *_notes(connection, checked, todo, sum(one.rows for one in parts))),
+            notes=(*checked.notes, *_notes(connection, checked, todo, sum(one.rows for one in parts), tried)),
         )
 
 
@@ -236,7 +239,8 @@ def _page_ranges(part: Part, pages: int, rows: int, workers: int) -> tuple[Range
 def _rolled_back(connection: Connection) -> Iterator[None]:
     connection.autocommit = False
     try:
-        run(connection, "SET LOCAL lock_timeout = '200ms'; SET LOCAL statement_timeout = '5s'")
+        limits = "SET LOCAL lock_timeout = '200ms'; SET LOCAL statement_timeout = {}"
+        run(connection, sql.SQL(limits).format(sql.Literal(int(1000 * TRY_SECONDS))))
         yield
     finally:
         connection.rollback()
@@ -277,16 +281,24 @@ def _trial(connection: Connection, part: Part, checked: CheckedSpec) -> tuple[fl
 
 
 def _problem(error: psycopg2.Error) -> str:
+    """Nothing, if it was only that time was up: the few rows left of a large table are not found so soon."""
+    if isinstance(error, psycopg2.errors.QueryCanceled | psycopg2.errors.LockNotAvailable):
+        return ""
     return f"SQLSTATE {error.pgcode}: {error.diag.message_primary or ' '.join(str(error).split())}"
 
 
-def _notes(connection: Connection, checked: CheckedSpec, todo: int, rows: int) -> Iterator[str]:
+def _notes(connection: Connection, checked: CheckedSpec, todo: int, rows: int, tried: bool) -> Iterator[str]:
     spec = checked.spec
     oids = [part.oid for part in checked.parts] or [checked.oid]
     found: dict[str, set[str]] = {}
     for oid in oids:
         for row in ask(connection, "plan/notes.sql", oid=oid, columns=list(spec.columns)):
             found.setdefault(row["kind"], set()).add(row["name"])
+    if todo and not tried:
+        yield (
+            f"no row was tried: in {units.duration(TRY_SECONDS)} none was found that is to do, or the table was locked;"
+            " so there is no ETA"
+        )
     if "index" in found:
         names = ", ".join(sorted(found["index"]))
         yield f"indexes on the changed columns make every row several times dearer: {names}; make them afterwards"

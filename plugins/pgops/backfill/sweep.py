@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 import psycopg2.errors
 
+from pgops.backfill.batch import no_answer
 from pgops.backfill.check import part_of
+from pgops.backfill.failure import meaning, said
 from pgops.backfill.hand import Hand, jitter
 from pgops.backfill.job import RangeState
-from pgops.backfill.statements import Statements
+from pgops.backfill.statements import Part, Statements
 from pgops.backfill.walk import Ended, Walk
 from pgops.errors import PgOpsError
 from pgops.include import sql_text
@@ -36,22 +38,17 @@ def nothing_moved(hand: Hand, ranges: Sequence[RangeState]) -> bool:
     """The closing look, over all ranges at one instant. A row whose key is changed, or that goes to another partition,
     may come to a range that was done before, and not yet be done itself.
     """
-    keyed = [one for one in ranges if one.kind == "keys"]
-    if len(keyed) < 2:  # a range has already looked at all of itself at once
+    passes: dict[int, int] = {}
+    for one in ranges:
+        passes[one.part] = max(one.pass_, passes.get(one.part, 0))
+    if len([one for one in ranges if one.kind != "pages"]) < 2:  # it has already looked at all of itself at once
         return True
-    try:
-        with hand.transaction():
-            hand.run(sql_text("backfill/work/one_snapshot.sql"))
-            hand.allow(hand.options.proof_timeout)
-            found = [part for part in sorted({one.part for one in keyed}) if _part_left(hand, part)]
-    except psycopg2.errors.QueryCanceled:
-        if hand.stop():
-            raise Ended("stopped") from None
-        log.warning("No time for a look whether rows have moved between the ranges of backfill %s", hand.id)
-        return True
+    found = _parts_left(hand, sorted(passes))
     for part in found:
-        log.info("Rows of %s have moved into ranges that were done: they are looked through once more", part)
-        hand.ask("work/reopen.sql", part=part)
+        if passes[part.oid] >= hand.options.most_passes:
+            raise _keep_coming(f"{hand.dsn.where}, {part.title}", passes[part.oid])
+        log.info("Rows of %s have moved to where all was done: it is looked through once more", part.title)
+        hand.ask("work/reopen.sql", part=part.oid)
     return not found
 
 
@@ -71,12 +68,42 @@ def who_holds(hand: Hand, walk: Walk, left: str) -> PgOpsError:
     )
 
 
-def _part_left(hand: Hand, oid: int) -> bool:
+def _parts_left(hand: Hand, oids: Sequence[int]) -> list[Part]:
+    """The parts in which there is something to do, all seen at one instant."""
+    attempt = 0
+    while True:
+        try:
+            with hand.transaction():
+                hand.run(sql_text("backfill/work/one_snapshot.sql"))
+                hand.allow(hand.options.proof_timeout)
+                return [part for oid in oids if (part := _part_left(hand, oid)) is not None]
+        except psycopg2.errors.QueryCanceled:
+            if hand.stop():
+                raise Ended("stopped") from None
+            log.warning("No time for a look whether rows have moved between the ranges of backfill %s", hand.id)
+            return []
+        except psycopg2.Error as error:
+            if meaning(error, hand.connection) not in ("again", "changed"):
+                raise
+            attempt += 1
+            hand.be_patient(
+                PgOpsError(
+                    f"Nobody can look whether all is done: SQLSTATE {error.pgcode}: {said(error)}",
+                    where=f"{hand.dsn.where}, {hand.job.table}",
+                    remedy="Look who locks the table; the backfill goes on with that look",
+                    retry=True,
+                )
+            )
+            hand.nap(jitter(attempt))
+
+
+def _part_left(hand: Hand, oid: int) -> Part | None:
     part = part_of(hand.connection, oid, hand.job.keys[oid])
     if part is None:  # dropped, with all that was to do in it
-        return False
+        return None
     statements = Statements(part, hand.job.spec, hand.id)
-    return bool(hand.run(statements.probe(statements.between(None, hand.job.max_key[oid]))).fetchone())
+    rows = statements.between(None, hand.job.max_key[oid] if part.key else None)
+    return part if hand.run(statements.probe(rows)).fetchone() else None
 
 
 def _left(hand: Hand, walk: Walk, seconds: float | None = None) -> str:
@@ -93,7 +120,19 @@ def _left(hand: Hand, walk: Walk, seconds: float | None = None) -> str:
         if hand.stop():
             raise Ended("stopped") from None
         return "unknown"
+    except psycopg2.Error as error:
+        if meaning(error, hand.connection) != "row":
+            raise
+        raise no_answer(hand, walk, error) from error
     return ", ".join(found["identity"]) if found else ""
+
+
+def _keep_coming(at: str, passes: int, such_as: str = "") -> PgOpsError:
+    return PgOpsError(
+        f"After {passes} sweeps there are still rows to do{such_as}",
+        where=at,
+        remedy="Give the column a default or a BEFORE INSERT trigger first: then no new row needs the backfill",
+    )
 
 
 def _again(hand: Hand, walk: Walk, left: str) -> None:
@@ -109,11 +148,7 @@ def _again(hand: Hand, walk: Walk, left: str) -> None:
         hand.be_patient(who_holds(hand, walk, left))
         hand.wait(walk, "rows are locked by others", min(jitter(5), 2.0))
     elif walk.pass_ >= hand.options.most_passes:
-        raise PgOpsError(
-            f"After {walk.pass_} sweeps there are still rows to do, such as {left}",
-            where=at,
-            remedy="Give the column a default or a BEFORE INSERT trigger first: then no new row needs the backfill",
-        )
+        raise _keep_coming(at, walk.pass_, f", such as {left}")
     walk.left_at = left
     hand.ask_owned("work/next_pass.sql", walk)
     walk.pass_ += 1

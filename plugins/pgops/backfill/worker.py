@@ -108,10 +108,13 @@ class _Worker:
                 if not all(one.done for one in ranges):
                     return "idle", ""
                 if nothing_moved(hand, ranges):
-                    break
+                    hand.ask("job/finish.sql", id=hand.id)
+                    status = hand.read_job().status
+                    if status == "cancelled":
+                        raise Ended("cancelled")
+                    if status == "done":
+                        return "done", ""
                 self._only = None
-            hand.ask("job/finish.sql", id=hand.id)
-            return "done", ""
         except Ended as ended:
             return ended.outcome, ended.reason
 
@@ -171,6 +174,9 @@ class _Worker:
             with session(hand.dsn, limits, f"{hand.application_name} vacuum") as connection:
                 begun = time.monotonic()
                 run(connection, walk.statements.vacuum())
+                if connection.notices:  # who does not own the table may not: the server says so, and goes on
+                    log.warning("%s was not vacuumed: %s", walk.statements.part.title, connection.notices[-1].strip())
+                    return
                 log.info("Vacuumed %s in %.1f s", walk.statements.part.title, time.monotonic() - begun)
             hand.progressed()
 
@@ -222,9 +228,9 @@ class _Worker:
             walk.attempts += 1
             if walk.attempts > 3:
                 raise PgOpsError(
-                    f"The table has changed: SQLSTATE {error.pgcode}: {said(error)}",
+                    f"What the backfill needs has changed: SQLSTATE {error.pgcode}: {said(error)}",
                     where=f"{hand.dsn.where}, {known.title}",
-                    remedy=f"Cancel backfill {hand.id} and begin one that fits the table",
+                    remedy=f"Undo that change; or cancel backfill {hand.id} and begin one that fits",
                 )
         else:
             log.warning("%s is called %s now: the backfill follows it", known.title, walk.statements.part.title)

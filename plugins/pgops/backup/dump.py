@@ -25,7 +25,7 @@ from pgops import units
 from pgops.backup.local_copy import copying_to
 from pgops.backup.source import APPLICATION, Source, unlogged_note
 from pgops.backup.sweep import sweep_incomplete
-from pgops.catalog import Catalog, CatalogObject, Compression, Draft, Manifest, time_of
+from pgops.catalog import Catalog, CatalogObject, Compression, Draft, Encryption, Manifest, time_of
 from pgops.errors import PgOpsError, Refused
 from pgops.fingerprint import (
     LargeObjects,
@@ -42,7 +42,7 @@ from pgops.ledger import Lease, held_lease
 from pgops.postgres import DatabaseError, Limits, cancel_all, client_program, connect
 from pgops.processes import Program, ProgramFailed
 from pgops.progress import Progress
-from pgops.storage import Reader, StoredObject
+from pgops.storage import Reader, StoredObject, encryption
 from pgops.storage.compression import SUFFIX, CompressingReader
 
 log = logging.getLogger(__name__)
@@ -169,6 +169,7 @@ def _dump_from(
         encoding=source.facts.encoding,
         sequences_behind=snapshot.sequences_behind,
         notes=(*notes, *snapshot.notes, *copy_notes),
+        encryption=Encryption.to(policy.encryption.recipients) if policy.encryption else None,
     )
     catalog.write_draft(Draft(manifest, snapshot.contents))
     log.info(
@@ -326,14 +327,19 @@ def _stream_dump(
     if source.role == "standby":
         argv.append("--no-unlogged-table-data")  # a standby has no rows of theirs
     environment = source.dsn.environment(f"{APPLICATION}.pg_dump", **_SERVER_SETTINGS)
-    suffix = SUFFIX[policy.compression]
+    suffix = _suffix(policy)
     progress = Progress(f"dump of {catalog.database}", total=sum(table.bytes for table in snapshot.tables))
     with Program(argv, where=source.dsn.where, env=environment, stdout=subprocess.PIPE) as program:
         output = _Output(program, prints, lambda: _refuse_changed_tables(source, snapshot))
         plain = _Counted(output, progress)
         compressed = CompressingReader(plain, policy.compression, policy.level)
-        with copying_to(policy.local_copy, catalog.database, f"{backup_id}.dump{suffix}", compressed) as copy:
-            objects = catalog.bucket.upload(catalog.key(backup_id, f"dump{suffix}"), copy, policy.storage_class)
+        with (
+            _encrypted(compressed, policy) as sealed,
+            copying_to(policy.local_copy, catalog.database, f"{backup_id}.dump{suffix}", sealed) as copy,
+        ):
+            objects = catalog.bucket.upload(
+                catalog.key(backup_id, f"dump{suffix}"), copy, policy.storage_class, locked=True
+            )
     return objects, compressed.raw_bytes, copy.notes
 
 
@@ -360,8 +366,23 @@ def _stream_globals(source: Source, backup_id: str, policy: BackupPolicy, catalo
     environment = source.dsn.environment(f"{APPLICATION}.pg_dumpall", **_SERVER_SETTINGS)
     with Program(argv, where=source.dsn.where, env=environment, stdout=subprocess.PIPE) as program:
         compressed = CompressingReader(_Output(program), policy.compression, policy.level)
-        key = catalog.key(backup_id, f"globals.sql{SUFFIX[policy.compression]}")
-        return catalog.bucket.upload(key, compressed, policy.storage_class)
+        with _encrypted(compressed, policy) as sealed:
+            key = catalog.key(backup_id, f"globals.sql{_suffix(policy)}")
+            return catalog.bucket.upload(key, sealed, policy.storage_class, locked=True)
+
+
+@contextmanager
+def _encrypted(source: Reader, policy: BackupPolicy) -> Iterator[Reader]:
+    """The stream encrypted, where the policy says so: already the local copy and the upload see nothing else."""
+    if policy.encryption is None:
+        yield source
+        return
+    with encryption.EncryptingReader(source, tuple(policy.encryption.recipients.values())) as sealed:
+        yield sealed
+
+
+def _suffix(policy: BackupPolicy) -> str:
+    return SUFFIX[policy.compression] + (encryption.SUFFIX if policy.encryption else "")
 
 
 def _relative(objects: tuple[StoredObject, ...], folder: str) -> tuple[StoredObject, ...]:

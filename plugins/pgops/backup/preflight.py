@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pgops.backup.source import APPLICATION, Source, unlogged_note
 from pgops.errors import Refused
 from pgops.fingerprint import dumped_tables
+from pgops.fleet.base import Tls
 from pgops.include import sql_text
 from pgops.ledger import Lease
-from pgops.postgres import Limits, client_program, connect
+from pgops.postgres import Limits, check_tls, client_program, connect
 from pgops.storage import Bucket
 
 
@@ -26,8 +27,18 @@ class Preflight:
     notes: tuple[str, ...]
 
 
-def preflight(database: str, found: list[Source], notes: list[str], bucket: Bucket, lease: Lease) -> Preflight:
+def preflight(
+    database: str, found: list[Source], notes: list[str], bucket: Bucket, lease: Lease, tls: Tls = "warn"
+) -> Preflight:
     """Check the server, the role, the tools, the bucket, and that nobody else is at it; touch nothing but a probe.
+
+    Args:
+        database: its name.
+        found: servers to dump from, in order.
+        notes: why a preferred one is not among them.
+        bucket: where the dump will lie.
+        lease: this run's.
+        tls: what the policy asks of the way to the servers.
 
     Raises:
         PgOpsError: the first thing that is wrong.
@@ -54,7 +65,8 @@ def preflight(database: str, found: list[Source], notes: list[str], bucket: Buck
             where=source.dsn.where,
             remedy="Raise max_locks_per_transaction and restart the server",
         )
-    bucket.probe()
+    tls_notes = [note for one in found for note in check_tls(one.dsn, tls, APPLICATION)]
+    store_notes = bucket.probe()
     lease.refuse_if_taken()
     unlogged = [table for table in tables if table.unlogged] if source.role == "standby" else []
     return Preflight(
@@ -64,7 +76,7 @@ def preflight(database: str, found: list[Source], notes: list[str], bucket: Buck
         bytes=source.facts.bytes,
         tables=len(tables),
         pg_dump=str(program),
-        notes=(*notes, *unlogged_note(unlogged)),
+        notes=(*notes, *tls_notes, *store_notes, *unlogged_note(unlogged)),
     )
 
 

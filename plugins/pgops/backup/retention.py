@@ -11,6 +11,7 @@ from pgops.catalog import MANIFEST, Catalog, time_of
 from pgops.errors import Refused
 from pgops.fleet import Retention
 from pgops.ledger import Lease, Ledger, held_lease
+from pgops.storage import Locked
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +26,18 @@ class Plan:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was removed, or would have been. `strange` are keys that were left, since this project cannot name them."""
+    """What was removed, or would have been.
+
+    `strange` are keys that were left, since this project cannot name them; `locked` says which backups nobody may
+    remove yet, and until when.
+    """
 
     database: str
     dry_run: bool
     removed: tuple[str, ...]
     kept: int
     strange: tuple[str, ...]
+    locked: tuple[str, ...] = ()
 
 
 def plan(backups: Sequence[str], retention: Retention, now: datetime, restored: str | None = None) -> Plan:
@@ -115,18 +121,30 @@ def prune(
         for backup_id, why in decided.keep.items():
             log.info("keep   %s: %s", backup_id, ", ".join(why))
         strange: list[str] = []
+        locked: list[str] = []
+        removed: list[str] = []
         for backup_id in decided.remove:
-            log.info("%s %s: no rule keeps it", "would remove" if dry_run else "remove", backup_id)
-            strange += _remove(catalog, backup_id, dry_run)
-        if decided.remove and not dry_run:
-            ledger.record_pruned(catalog.database, decided.remove)
+            until = catalog.bucket.locked_until(catalog.key(backup_id, MANIFEST))
+            if until is None:
+                log.info("%s %s: no rule keeps it", "would remove" if dry_run else "remove", backup_id)
+                removed.append(backup_id)
+                try:
+                    strange += _remove(catalog, backup_id, dry_run)
+                except Locked as error:  # the manifest is gone, and with it the backup; its objects stay for now
+                    until = error.until
+            if until is not None:
+                locked.append(f"{backup_id} is locked until {until:%Y-%m-%d %H:%M} UTC: no rule keeps it any more")
+                log.info("%s", locked[-1])
+        if removed and not dry_run:
+            ledger.record_pruned(catalog.database, tuple(removed))
     lease.release()
     return Pruned(
         database=catalog.database,
         dry_run=dry_run,
-        removed=decided.remove,
-        kept=len(decided.keep),
+        removed=tuple(removed),
+        kept=len(backups) - len(removed),
         strange=tuple(strange),
+        locked=tuple(locked),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from pgops.catalog import Catalog
+from pgops.storage import Locked
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,10 @@ def sweep_incomplete(catalog: Catalog) -> int:
             continue
         known, strange = catalog.contents(backup_id)
         log.info("removing the incomplete backup %s (%s objects)", backup_id, len(known))
-        removed += catalog.bucket.delete(known)
+        try:
+            removed += catalog.bucket.delete(known)
+        except Locked as error:
+            log.info("%s stays: its objects are locked until %s", backup_id, error.until)
         for key in strange:
             log.warning("left alone, since this project did not write it: %s", key)
     return removed

@@ -18,19 +18,33 @@ from datetime import UTC, datetime
 from typing import IO
 
 from pgops import units
-from pgops.catalog import Catalog, CatalogObject, Draft, Manifest, NotProven, StoredReader, Verification
+from pgops.catalog import (
+    Catalog,
+    CatalogObject,
+    Draft,
+    Encryption,
+    Manifest,
+    NotProven,
+    StoredReader,
+    Verification,
+)
 from pgops.errors import LostOwnership
 from pgops.ledger import Lease, held_lease
 from pgops.postgres import client_program
 from pgops.processes import Program, ProgramFailed
 from pgops.progress import Progress
-from pgops.storage import NotThere, ReadAhead, Reader
-from pgops.storage.compression import DecompressingReader, NotDecodable
+from pgops.storage import NotThere, ReadAhead, Reader, StoredObject, read_all
+from pgops.storage.compression import NotDecodable
+from pgops.storage.encryption import HEADER_BYTES, check_header
 from pgops.storage.streams import CHUNK
 
 log = logging.getLogger(__name__)
 
 LEVEL = "L3"
+CHECKS: tuple[str, ...] = ("sha256", "decoded", "table of contents", "rows of each table")
+# All that can be proven of an encrypted dump without a secret key.
+STORED_LEVEL = "L2"
+STORED_CHECKS: tuple[str, ...] = ("sha256", "encrypted to its recipients")
 _IDENTIFIER = rb'(?:"(?:[^"]|"")*"|[^\s".()]+)'
 _COPY = re.compile(
     rb"COPY (" + _IDENTIFIER + rb")\.(" + _IDENTIFIER + rb')\s*(?:\((?:"(?:[^"]|"")*"|[^")])*\))?\s*FROM stdin;\n'
@@ -50,8 +64,14 @@ class Verified:
     notes: tuple[str, ...]
 
 
-def verify(catalog: Catalog, backup_id: str, lease: Lease) -> Verified:
+def verify(catalog: Catalog, backup_id: str, lease: Lease, *, decrypt: bool = True) -> Verified:
     """Prove a dump: hashes, full decoding, table of contents, and the rows of each table.
+
+    Args:
+        catalog: the database's backups.
+        backup_id: the dump's.
+        lease: this run's.
+        decrypt: whether an encrypted dump is decrypted; else only what is stored is proven to be what was sent.
 
     Raises:
         NotProven: it is damaged or incomplete.
@@ -60,7 +80,7 @@ def verify(catalog: Catalog, backup_id: str, lease: Lease) -> Verified:
     lease.keep()
     with held_lease(lease):
         draft = own_draft(catalog, backup_id)
-        return verify_draft(catalog, draft)
+        return verify_draft(catalog, draft, decrypt=decrypt)
 
 
 def own_draft(catalog: Catalog, backup_id: str) -> Draft:
@@ -79,28 +99,54 @@ def own_draft(catalog: Catalog, backup_id: str) -> Draft:
         ) from error
 
 
-def verify_draft(catalog: Catalog, draft: Draft) -> Verified:
+def verify_draft(catalog: Catalog, draft: Draft, *, decrypt: bool = True) -> Verified:
     """As verify, for whoever holds the lease."""
     started = time.monotonic()
     manifest = draft.manifest
     where = catalog.bucket.where(catalog.key(manifest.backup_id))
-    archive = _read_archive(catalog, manifest, where)
-    _compare_toc(archive.toc, draft.contents, where)
-    _compare_rows(archive.rows, manifest, where)
-    _read_globals(catalog, manifest, where)
+    undecided: tuple[str, ...] = ()
+    if manifest.encryption is not None and not decrypt:
+        level, checks = STORED_LEVEL, STORED_CHECKS
+        _read_stored(catalog, manifest, manifest.encryption, where)
+        undecided = ("nothing was decrypted: what the dump contains, and that a key opens it, is for a drill to prove",)
+    else:
+        level, checks = LEVEL, CHECKS
+        archive = _read_archive(catalog, manifest, where)
+        _compare_toc(archive.toc, draft.contents, where)
+        _compare_rows(archive.rows, manifest, where)
+        _read_globals(catalog, manifest, where)
     seconds = time.monotonic() - started
-    log.info("proved %s to level %s in %s", manifest.backup_id, LEVEL, units.duration(seconds))
+    log.info("proved %s to level %s in %s", manifest.backup_id, level, units.duration(seconds))
     return Verified(
         database=manifest.database,
         backup_id=manifest.backup_id,
         verification=Verification(
-            level=LEVEL,
+            level=level,
             at=datetime.now(UTC),
             seconds=seconds,
-            checks=("sha256", "decoded", "table of contents", "rows of each table"),
+            checks=checks,
         ),
-        notes=_storage_class_notes(catalog, manifest),
+        notes=_store_notes(catalog, manifest) + undecided,
     )
+
+
+def _read_stored(catalog: Catalog, manifest: Manifest, encryption: Encryption, where: str) -> None:
+    """Read the encrypted dump and globals back: their hashes, and the keys that their headers are made for."""
+    for name, objects in (("dump", manifest.objects), ("dump of roles", manifest.globals)):
+        header = _hash_stored(catalog, manifest, objects)
+        if problem := check_header(header, len(encryption.recipients)):
+            raise NotProven(f"The {name} is not encrypted as asked for: {problem}", where)
+
+
+def _hash_stored(catalog: Catalog, manifest: Manifest, objects: tuple[StoredObject, ...]) -> bytes:
+    """Read objects to their end and return their beginning."""
+    header = b""
+    progress = Progress(f"verification of {manifest.database}", total=sum(stored.bytes for stored in objects))
+    with ReadAhead(StoredReader(catalog.bucket, catalog.key(manifest.backup_id), objects)) as hashed:
+        for data in read_all(hashed):
+            header = header or data[:HEADER_BYTES]
+            progress.add(len(data))
+    return header
 
 
 @dataclass(frozen=True)
@@ -114,7 +160,7 @@ def _read_archive(catalog: Catalog, manifest: Manifest, where: str) -> _Archive:
     program = str(client_program("pg_restore", manifest.server_version))
     progress = Progress(f"verification of {manifest.database}", total=manifest.raw_bytes)
     with (
-        ReadAhead(StoredReader(catalog.bucket, catalog.key(manifest.backup_id), manifest.objects)) as hashed,
+        catalog.opened(manifest, manifest.objects) as plain,
         ThreadPoolExecutor(2, "verify") as beside,
         Program([program, "--list"], where=where, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as lister,
         Program(
@@ -124,10 +170,7 @@ def _read_archive(catalog: Catalog, manifest: Manifest, where: str) -> _Archive:
         toc = beside.submit(_parse_toc, lister.stdout)
         rows = beside.submit(_count_rows, decoder.stdout)
         try:
-            plain = DecompressingReader(hashed, manifest.compression.algorithm)
             fed = _feed(plain, [lister, decoder], progress)
-            while hashed.read():  # whatever follows the compressed stream belongs to the hash
-                pass
             lister.wait()
             decoder.wait()
         except ProgramFailed as error:
@@ -239,25 +282,20 @@ def _compare_rows(found: Counter[tuple[str, str]], manifest: Manifest, where: st
 
 
 def _read_globals(catalog: Catalog, manifest: Manifest, where: str) -> None:
-    hashed = StoredReader(catalog.bucket, catalog.key(manifest.backup_id), manifest.globals)
-    plain = DecompressingReader(hashed, manifest.compression.algorithm)
     script = bytearray()
     try:
-        while data := plain.read(CHUNK):
-            script += data
-        while hashed.read():
-            pass
+        with catalog.opened(manifest, manifest.globals) as plain:
+            for data in read_all(plain):
+                script += data
     except NotDecodable as error:
         raise NotProven(error.what, where) from error
     if b"database cluster dump complete" not in script[-4096:]:
         raise NotProven("The dump of roles and tablespaces is cut off", where)
 
 
-def _storage_class_notes(catalog: Catalog, manifest: Manifest) -> tuple[str, ...]:
-    """Stores accept a storage class and ignore it: say so."""
-    if not manifest.storage_class or not manifest.objects:
+def _store_notes(catalog: Catalog, manifest: Manifest) -> tuple[str, ...]:
+    """Stores accept a storage class, encryption and a lock, and ignore them: say so."""
+    if not manifest.objects:
         return ()
-    kept = catalog.bucket.head(catalog.key(manifest.backup_id, manifest.objects[0].key)).get("StorageClass", "STANDARD")
-    if kept == manifest.storage_class:
-        return ()
-    return (f"the store did not honour the storage class {manifest.storage_class}: it says {kept}",)
+    key = catalog.key(manifest.backup_id, manifest.objects[0].key)
+    return catalog.bucket.ignored(key, manifest.started_at, manifest.storage_class, locked=True)

@@ -207,9 +207,9 @@ class _Reader:
         return self._ask("probe_file") != before
 
     @contextmanager
-    def _rolled_back(self) -> Iterator[None]:
+    def _rolled_back(self, begin: str = "BEGIN") -> Iterator[None]:
         with self.connection.cursor() as cursor:
-            cursor.execute("BEGIN")
+            cursor.execute(begin)
             try:
                 yield
             finally:
@@ -280,10 +280,12 @@ class _Reader:
         _one(self.connection, "probe_limits", milliseconds=max(int(self.look_seconds * 1000), 1))
         table = sql.Identifier(self.spec.schema, self.spec.table)
         try:
-            with self.connection.cursor() as cursor:
+            with self._rolled_back("BEGIN READ ONLY"), self.connection.cursor() as cursor:
                 cursor.execute(query("column/some_rows.sql", table=table, condition=condition))
                 return bool((cursor.fetchone() or (False,))[0])
         except (psycopg2.errors.QueryCanceled, psycopg2.errors.LockNotAvailable):
+            return None
+        except psycopg2.errors.ReadOnlySqlTransaction:  # the expression does more than compute: it is not for a look
             return None
         except psycopg2.DataError as error:  # it plans, and fails on some row
             raise Refused(

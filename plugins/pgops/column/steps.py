@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from psycopg2 import sql
@@ -63,15 +64,21 @@ class Step:
         return tuple(_text(statement, connection) for statement in self.undo)
 
 
-def next_steps(state: ColumnState, spec: ColumnSpec) -> list[Step]:
+def next_steps(state: ColumnState, spec: ColumnSpec, filled: Collection[str] = ()) -> list[Step]:
     """What is left to do; nothing when the column is as it is wanted.
+
+    Args:
+        state: as it is.
+        spec: what is wanted.
+        filled: names of the steps that have filled rows in this run. Of a large table no look tells in time that no row
+            is left, and rows that were left out on purpose are not tried again and again: VALIDATE has the last word.
 
     Raises:
         Refused: something is in the way that only a person can judge: another column, default, trigger or index of
             these names, or rows for which there would be no value.
     """
     refuse_conflicts(state, spec)
-    return _Plan(state, spec).steps()
+    return _Plan(state, spec, filled).steps()
 
 
 def undo_steps(state: ColumnState, spec: ColumnSpec) -> list[Step]:
@@ -176,8 +183,8 @@ def _refuse_other_indexes(state: ColumnState, spec: ColumnSpec) -> None:
 
 
 class _Plan:
-    def __init__(self, state: ColumnState, spec: ColumnSpec) -> None:
-        self._state, self._spec = state, spec
+    def __init__(self, state: ColumnState, spec: ColumnSpec, filled: Collection[str] = ()) -> None:
+        self._state, self._spec, self._filled = state, spec, filled
         self._table = sql.Identifier(spec.schema, spec.table)
         self._column = sql.Identifier(spec.column)
         self._constraint = sql.Identifier(spec.constraint_name)
@@ -221,6 +228,8 @@ class _Plan:
         """The first pass. After the constraint is there, only what was missed is left: the sweep."""
         if self._constrained or self._proven or (self._state.exists and self._state.unfilled is False):
             return []
+        if "backfill" in self._filled:
+            return []
         return [self._fill("backfill")]
 
     def _proof(self) -> list[Step]:
@@ -231,7 +240,7 @@ class _Plan:
         if self._proven:
             return superfluous
         # With the constraint there and no row without a value, none can come any more.
-        clean = self._constrained and state.unfilled is False
+        clean = self._constrained and (state.unfilled is False or "sweep" in self._filled)
         sweep = [] if clean else [self._fill("sweep")]
         by_check = state.check in ("valid", "not valid")
         if state.not_null == "not valid":

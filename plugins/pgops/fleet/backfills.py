@@ -30,7 +30,6 @@ class BackfillPolicy(Policy):
     """How batched_backfill and zero_downtime_column treat a database.
 
     connection: of a role on the primary that may update the tables and is a member of pg_monitor.
-    workers: ranges that are worked on at a time, each by a session of its own.
     batch_ms: how long a batch may hold its row locks: about the longest that a writer of the same rows has to wait.
         Short batches and pauses cost speed and spare the application's slowest requests: benchmarks/README.md.
     on_error: a row that its trigger or constraint refuses stops the backfill, or is skipped and recorded.
@@ -60,7 +59,6 @@ class BackfillPolicy(Policy):
     """
 
     connection: ConnectionId
-    workers: int = Field(1, ge=1, le=16)
     batch_ms: float = Field(3, ge=1, le=5000)
     on_error: Literal["stop", "skip"] = "stop"
     standbys: tuple[str, ...] = ()

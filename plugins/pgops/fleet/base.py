@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 ConnectionId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+# What is asked of the way to a server: nothing; a word when something is missing; encryption; also that it is this one.
+Tls = Literal["off", "warn", "required", "verified"]
 
 
 class Policy(BaseModel):

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pgops.errors import Refused
 from pgops.fleet.backfills import BackfillPolicy
-from pgops.fleet.base import Canary, ConnectionId, Name, Policy
+from pgops.fleet.base import Canary, ConnectionId, Name, Policy, Tls
 from pgops.fleet.health import HealthPolicy
 from pgops.fleet.migrations import MigrationPolicy
 from pgops.fleet.partitions import PartitionPolicies
@@ -52,6 +52,35 @@ class LocalCopy(Policy):
         return value
 
 
+class EncryptionPolicy(Policy):
+    """Client-side encryption of a database's dumps, in the age format. Secret keys: storage.identity_connection.
+
+    recipients: public keys (age1...) by a name for each; any one of them opens a dump alone. Those of `defaults` are
+        added to a database's own.
+    verify: decrypted reads every dump back through its decryption at night, which takes a secret key; stored only
+        proves that the bytes are those that were sent, and leaves the rest to the restore drill.
+    """
+
+    recipients: dict[Name, str] = Field(min_length=1)
+    verify: Literal["decrypted", "stored"] = "decrypted"
+
+    @field_validator("recipients")
+    @classmethod
+    def _public_keys(cls, value: dict[str, str]) -> dict[str, str]:
+        import pyrage  # only where somebody encrypts: DAG files are parsed often
+
+        for name, key in value.items():  # whose values are not repeated: one may be a secret that was put here
+            if key.upper().startswith("AGE-SECRET-KEY"):
+                raise ValueError(f"{name} is a secret key: it is known now; make another with age-keygen")
+            try:
+                pyrage.x25519.Recipient.from_str(key)
+            except pyrage.RecipientError as error:
+                raise ValueError(f"{name} is no public key of age: it begins with age1") from error
+        if len(set(value.values())) < len(value):
+            raise ValueError("two recipients have the same key")
+        return value
+
+
 class BackupPolicy(Policy):
     """How a database is backed up.
 
@@ -61,6 +90,7 @@ class BackupPolicy(Policy):
     fingerprint_jobs: sessions that read the tables beside pg_dump.
     lock_wait_seconds: how long pg_dump waits for a table that somebody has locked.
     rpo_hours: the newest proven backup is never older than this; backup_watch alerts when it is.
+    encryption: to which keys dumps are encrypted; they are not when it is empty.
     """
 
     compression: Literal["zstd", "gzip", "none"] = "zstd"
@@ -73,6 +103,7 @@ class BackupPolicy(Policy):
     rpo_hours: float = Field(26, gt=0, le=24 * 366)
     retention: Retention = Retention()  # type: ignore[call-arg]
     local_copy: LocalCopy | None = None
+    encryption: EncryptionPolicy | None = None
 
     @model_validator(mode="after")
     def _gzip_levels(self) -> BackupPolicy:
@@ -101,11 +132,15 @@ class Server(Policy):
     """A PostgreSQL server.
 
     pool: the Airflow pool that limits what runs on it at a time.
+    tls: what backups do when the way to it is not encrypted, or nobody checks that it is this server. off does not
+        look, warn says so in the report (not of this machine's own addresses), required refuses what is not encrypted
+        for certain (sslmode require or more), verified refuses what is not sslmode=verify-full.
     physical: how its base backups and WAL are kept; none are when it is empty.
     """
 
     name: Name
     pool: str = "default_pool"
+    tls: Tls = "warn"
     physical: PhysicalPolicy | None = None
     tuning: TuningPolicy | None = None
 
@@ -133,17 +168,46 @@ class Database(Policy):
         return self
 
 
+class ObjectLockPolicy(Policy):
+    """For how long nobody may remove a backup; the bucket must have been made with object lock.
+
+    mode: GOVERNANCE can be lifted by whoever has s3:BypassGovernanceRetention, COMPLIANCE by nobody.
+    """
+
+    mode: Literal["GOVERNANCE", "COMPLIANCE"] = "GOVERNANCE"
+    days: int = Field(ge=1, le=36500)
+
+
 class Storage(Policy):
-    """The bucket that holds the backups."""
+    """The bucket that holds the backups.
+
+    connection: of whoever writes and reads; its key needs no right to delete where prune_connection is given.
+    prune_connection: of whoever removes what no rule keeps.
+    identity_connection: its password holds the age identities (secret keys, one a line) that open encrypted dumps.
+    sse: encryption by the store; none leaves it to the bucket's default.
+    kms_key_id: with aws:kms, another key than the account's own.
+    object_lock: of dumps and their manifests; what the engines of base backups write has the bucket's default lock.
+    """
 
     connection: ConnectionId
     bucket: str = Field(min_length=3, max_length=63)
     prefix: str = ""
+    prune_connection: ConnectionId | None = None
+    identity_connection: ConnectionId | None = None
+    sse: Literal["none", "AES256", "aws:kms"] = "none"
+    kms_key_id: str = ""
+    object_lock: ObjectLockPolicy | None = None
 
     @field_validator("prefix")
     @classmethod
     def _no_slashes_around(cls, value: str) -> str:
         return value.strip("/")
+
+    @model_validator(mode="after")
+    def _kms(self) -> Storage:
+        if self.kms_key_id and self.sse != "aws:kms":
+            raise ValueError("kms_key_id needs sse: aws:kms")
+        return self
 
 
 class Slack(Policy):
@@ -218,6 +282,12 @@ class Fleet:
     def server_names(self) -> list[str]:
         """Servers that have a database, in the file's order."""
         return list(dict.fromkeys(server for _, server in self.names))
+
+    def databases_with(self, policy: str) -> list[str]:
+        """Names of the databases that have a policy, such as "queries"; a bad entry is among them, and fails with its
+        own error."""
+        without = {database.name for database in self.databases if getattr(database, policy) is None}
+        return [name for name, _ in self.names if name not in without]
 
     def pool(self, server: str) -> str:
         """The pool of a server; the default pool when its entry is unreadable."""

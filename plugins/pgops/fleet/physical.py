@@ -40,6 +40,8 @@ class PhysicalPolicy(Policy):
     max_deltas: how many differences may follow a full one (walg).
     compression: of barman's base backups and WAL.
     jobs: processes that upload barman's base backups.
+    encryption_connection: its password holds the armored OpenPGP secret key with which WAL-G encrypts base backups and
+        WAL before they leave the host, and decrypts them; they are not encrypted when it is empty (docs/custody.md).
     settings: further settings of WAL-G, such as {WALG_UPLOAD_CONCURRENCY: "4"}; no secrets.
     archive_delay_minutes: a finished WAL segment that waits longer to be archived is an error at night.
     wait_minutes: how long a new backup may wait for the WAL that it needs.
@@ -56,6 +58,7 @@ class PhysicalPolicy(Policy):
     max_deltas: int = Field(6, ge=0, le=100)
     compression: Literal["gzip", "none"] = "gzip"
     jobs: int = Field(2, ge=1, le=64)
+    encryption_connection: ConnectionId | None = None
     settings: dict[str, str] = Field(default_factory=dict)
     archive_delay_minutes: float = Field(15, gt=0)
     wait_minutes: float = Field(10, gt=0, le=24 * 60)
@@ -75,6 +78,11 @@ class PhysicalPolicy(Policy):
             raise ValueError("barman runs on the database's host: set host to local or to an ssh connection")
         if self.settings and self.engine != "walg":
             raise ValueError("settings are WAL-G's: remove them, or set engine to walg")
+        if self.encryption_connection and self.engine != "walg":
+            raise ValueError(
+                "barman-cloud cannot encrypt before it sends: remove encryption_connection and let the store encrypt "
+                "(storage.sse), or set engine to walg"
+            )
         if self.run_as and self.host is None:
             raise ValueError("run_as needs a host")
         return self

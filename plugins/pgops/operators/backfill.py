@@ -194,11 +194,7 @@ class FinishBackfillOperator(PgOpsOperator):
 
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return how it ended."""
-        from psycopg2 import sql
-
         from pgops.backfill import job as jobs
-        from pgops.include import query
-        from pgops.postgres import Limits, connect
 
         target, number = _target(database), context["ti"].xcom_pull(task_ids="begin", key="job")
         state = jobs.state(target, number)
@@ -208,11 +204,7 @@ class FinishBackfillOperator(PgOpsOperator):
             )
         for row in jobs.skipped(target, number):
             log.warning("skipped: %s", row)
-        with (
-            connect(target, "pgops.backfill.finish", Limits(statement=3600)) as connection,
-            connection.cursor() as cursor,
-        ):
-            cursor.execute(query("backfill/analyze.sql", table=sql.SQL(state.job.table)))
+        jobs.analyze(target, state.job)
         return {"rows": state.rows_done, "batches": state.batches, "retries": state.retries, "skipped": state.skipped}
 
 

@@ -36,11 +36,18 @@ class PreflightOperator(PgOpsOperator):
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return a Preflight."""
         from pgops.backup import preflight
+        from pgops.catalog import Encryption
 
         settings = fleet.checked_settings()
         lease = resources.backup_lease(settings, database.name, context)
+        encryption = database.backup.encryption
+        if encryption is not None and encryption.verify == "decrypted":
+            catalog = resources.catalog(settings, database.name)
+            where = "backup.encryption.recipients in the fleet file"
+            catalog.identities_for(Encryption.to(encryption.recipients), where)
         found, notes = _sources(database)
-        return to_xcom(preflight(database.name, found, notes, resources.bucket(settings), lease))
+        tls = fleet.server(database.server).tls
+        return to_xcom(preflight(database.name, found, notes, resources.bucket(settings), lease, tls))
 
     def execute(self, context: Any) -> Any:
         """As PgOpsOperator.execute."""
@@ -83,7 +90,10 @@ class VerifyOperator(PgOpsOperator):
 
         settings = fleet.checked_settings()
         lease = resources.backup_lease(settings, database.name, context)
-        return to_xcom(verify(resources.catalog(settings, database.name), self.dump["backup_id"], lease))
+        catalog = resources.catalog(settings, database.name)
+        encryption = database.backup.encryption
+        decrypt = encryption is None or encryption.verify == "decrypted"
+        return to_xcom(verify(catalog, self.dump["backup_id"], lease, decrypt=decrypt))
 
 
 class CommitOperator(PgOpsOperator):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
@@ -15,6 +15,7 @@ from pgops.fleet import Database, Fleet, Settings
 from pgops.operators import resources
 from pgops.operators.backfill import work_on
 from pgops.operators.base import PgOpsOperator, requester, run_name
+from pgops.operators.results import pulled
 
 if TYPE_CHECKING:
     from pgops.column import ColumnSpec, Fill, Step
@@ -41,6 +42,14 @@ def _spec(database: Database, params: Mapping[str, Any]) -> ColumnSpec:
 
 def _target(database: Database) -> Dsn:
     return resources.dsn(resources.backfill_policy(database).connection)
+
+
+def _left(context: Mapping[str, Any], database: Database, spec: ColumnSpec, done: Iterable[str] = ()) -> list[Step]:
+    """The steps that are left in this run, of which `done` are those of this task."""
+    from pgops.column import next_steps, state
+
+    before = (name for phase in pulled(context, "backfill") for name in phase)
+    return next_steps(state(_target(database), spec), spec, {*before, *done})
 
 
 class PlanColumnOperator(PgOpsOperator):
@@ -81,13 +90,11 @@ class ColumnStepsOperator(PgOpsOperator):
 
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, float]:
         """Return the seconds of each step."""
-        from pgops.column import next_steps, state
-
         if context["params"]["action"] != "apply":
             raise AirflowSkipException("only asked for: trigger it with action apply")
-        target, spec = _target(database), _spec(database, context["params"])
+        spec = _spec(database, context["params"])
         done: dict[str, float] = {}
-        while (steps := next_steps(state(target, spec), spec)) and steps[0].name in self.steps:
+        while (steps := _left(context, database, spec, done)) and steps[0].name in self.steps:
             step = steps[0]
             log.info("%s (%s)", step.name, step.locks)
             seconds = self._do(context, fleet.checked_settings(), database, spec, step)
@@ -112,13 +119,17 @@ class ColumnStepsOperator(PgOpsOperator):
         self, context: Mapping[str, Any], settings: Settings, database: Database, spec: ColumnSpec, fill: Fill
     ) -> float:
         from pgops import backfill
+        from pgops.backfill.spec import expression
 
         target = _target(database)
+        # What the default or the trigger calls for each new row may be called for those that are there.
+        meant = expression(fill.expression, "the params").functions
         content = {
             "database": spec.database,
             "table": spec.relation,
             "set": {fill.column: fill.expression},
             "where": fill.where,
+            "allow_functions": sorted({name[-1] for name in meant}),
         }
         checked = backfill.check(target, backfill.read(content, "the params"))
         run = backfill.Run(created_by=requester(context), dag_run=run_name(context))
@@ -154,15 +165,13 @@ class ColumnReportOperator(PgOpsOperator):
 
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return what is there."""
-        from pgops.column import next_steps, state
-
         action = context["params"]["action"]
-        target, spec = _target(database), _spec(database, context["params"])
-        left = [step.name for step in next_steps(state(target, spec), spec)]
+        spec = _spec(database, context["params"])
+        left = [step.name for step in _left(context, database, spec)]
         if action == "apply" and left:
             raise PgOpsError(
                 f"{spec.label} is not finished; left are: {', '.join(left)}",
-                where=target.where,
+                where=_target(database).where,
                 remedy="Read the log of the first failed task, then trigger it again: it goes on from there",
             )
         return {"database": database.name, "column": spec.label, "action": action, "left": left}

@@ -34,6 +34,7 @@ class BaseBackupOperator(ServerOperator):
             resources.physical_lease(settings, server.name, context),
             datetime.now(UTC),
             force=bool(context["params"].get("base_backup")),
+            tls=server.tls,
         )
         return to_xcom(taken)
 

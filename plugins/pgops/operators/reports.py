@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 STEPS = ("preflight", "dump", "verify", "commit", "prune")
 BASE_STEPS = ("base_backup", "verify_base_backup", "prune_base_backups")
+_READ_BACK = {"L3": "hash, contents, rows"}
 _BAD = ("failed", "upstream_failed", "removed")
 
 
@@ -103,6 +104,7 @@ class NightlyReportOperator(FleetReportOperator):
     ) -> dict[str, dict[str, Any]]:
         committed = {one["database"]: one for one in pulled(context, f"{group}.commit")}
         pruned = {one["database"]: one for one in pulled(context, f"{group}.prune")}
+        checked = {one["database"]: one for one in pulled(context, f"{group}.preflight")}
         problems = {
             one["database"]: f"{step}: {one['error']}"
             for step in STEPS
@@ -120,6 +122,15 @@ class NightlyReportOperator(FleetReportOperator):
                 "backup": committed.get(name),
                 "pruned": pruned.get(name, {}).get("removed", []),
                 "prune_dry_run": pruned.get(name, {}).get("dry_run", False),
+                "notes": list(
+                    dict.fromkeys(
+                        (
+                            *checked.get(name, {}).get("notes", ()),
+                            *committed.get(name, {}).get("notes", ()),
+                            *pruned.get(name, {}).get("locked", ()),
+                        )
+                    )
+                ),
             }
         return outcomes
 
@@ -164,9 +175,9 @@ def _line(name: str, outcome: Mapping[str, Any]) -> BackupLine:
         seconds=seconds or None,
         throughput=backup["raw_bytes"] / backup["seconds"] if backup.get("seconds") else None,
         change=backup.get("change"),
-        verification=f"{backup['level']} read back: hash, contents, rows" if backup else "",
+        verification=f"{backup['level']} read back: {_READ_BACK.get(backup['level'], 'hash')}" if backup else "",
         error=outcome["error"],
-        notes=tuple(backup.get("notes", ())),
+        notes=tuple(outcome["notes"]),
     )
 
 

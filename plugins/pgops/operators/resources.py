@@ -47,6 +47,10 @@ _LIBPQ = (
     "sslcert",
     "sslkey",
     "sslcrl",
+    "sslcrldir",
+    "sslsni",
+    "ssl_min_protocol_version",
+    "require_auth",
     "channel_binding",
     "gssencmode",
     "connect_timeout",
@@ -92,21 +96,58 @@ def dsn(connection_id: str) -> Dsn:
 
 
 def bucket(settings: Settings) -> Bucket:
-    """The bucket of the fleet file, reached as the amazon provider reaches it (roles, profiles, endpoints)."""
-    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+    """The bucket of the fleet file, reached as the amazon provider reaches it (roles, profiles, endpoints).
 
-    from pgops.storage import Bucket
+    The key of prune_connection is fetched only by a task that has something to delete.
+    """
+    from pgops.storage import Bucket, Custody, Lock
 
     storage = settings.storage
-    connection(storage.connection)  # the hook would fall back to the worker's own credentials
-    return Bucket(S3Hook(aws_conn_id=storage.connection).get_conn(), storage.bucket, storage.prefix)
+    lock = storage.object_lock
+    custody = Custody(storage.sse, storage.kms_key_id, Lock(lock.mode, lock.days) if lock else None)
+    pruner = storage.prune_connection
+    remover = None if pruner is None else lambda: _s3_client(pruner)
+    client = _s3_client(storage.connection)
+    return Bucket(client, storage.bucket, storage.prefix, custody=custody, remover=remover)
+
+
+def _s3_client(connection_id: str) -> Any:
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    connection(connection_id)  # the hook would fall back to the worker's own credentials
+    return S3Hook(aws_conn_id=connection_id).get_conn()
 
 
 def catalog(settings: Settings, database: str) -> Catalog:
     """The backups of one database."""
     from pgops.catalog import Catalog
 
-    return Catalog(bucket(settings), database)
+    return Catalog(bucket(settings), database, lambda: identities(settings))
+
+
+def identities(settings: Settings) -> tuple[str, ...]:
+    """The secret keys that open encrypted dumps; several during a rotation.
+
+    Raises:
+        Refused: the fleet file does not say where they are, or there is none.
+    """
+    from pgops.storage.encryption import identities_of
+
+    connection_id = settings.storage.identity_connection
+    if connection_id is None:
+        raise Refused(
+            "Nobody here can open an encrypted dump",
+            where="include/fleet.yaml, storage",
+            remedy="Add identity_connection, or let nights only prove what is stored: encryption.verify: stored",
+        )
+    found = identities_of(connection(connection_id).password or "")
+    if not found:
+        raise Refused(
+            f"The connection {connection_id!r} holds no identity",
+            where="Admin > Connections",
+            remedy="Put what age-keygen printed into its password: one AGE-SECRET-KEY-1... a line",
+        )
+    return found
 
 
 def ledger(settings: Settings) -> Ledger:
@@ -380,12 +421,16 @@ def store(settings: Settings) -> Store:
 
     Keys of the connection are handed on; where it has none (roles, profiles) the hosts have their own.
     """
+    return _store(settings, settings.storage.connection)
+
+
+def _store(settings: Settings, connection_id: str) -> Store:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
     from pgops.physical.store import Store
 
-    connection(settings.storage.connection)
-    found = S3Hook(aws_conn_id=settings.storage.connection).conn_config
+    connection(connection_id)
+    found = S3Hook(aws_conn_id=connection_id).conn_config
     s3 = (found.extra_config.get("config_kwargs") or {}).get("s3") or {}
     return Store(
         bucket=settings.storage.bucket,
@@ -396,6 +441,8 @@ def store(settings: Settings) -> Store:
         secret_key=found.aws_secret_access_key or "",
         session_token=found.aws_session_token or "",
         path_style=s3.get("addressing_style") == "path",
+        sse=settings.storage.sse,
+        kms_key_id=settings.storage.kms_key_id,
     )
 
 
@@ -404,10 +451,30 @@ def engine(settings: Settings, server: Server) -> NightlyEngine:
     from pgops.physical.engines import BarmanEngine, WalgEngine
 
     policy = physical_policy(server)
+    pruner = settings.storage.prune_connection
+    pruning = None if pruner is None else lambda: _store(settings, pruner)
     given = physical_source(server), store(settings), bucket(settings)
     if policy.engine == "walg":
-        return WalgEngine(*given, settings=policy.settings)
-    return BarmanEngine(*given, compression=policy.compression, jobs=policy.jobs)
+        return WalgEngine(*given, settings=policy.settings, key=openpgp_key(policy), pruning=pruning)
+    return BarmanEngine(*given, compression=policy.compression, jobs=policy.jobs, pruning=pruning)
+
+
+def openpgp_key(policy: PhysicalPolicy) -> str:
+    """The secret key that WAL-G encrypts with; empty where the policy asks for none.
+
+    Raises:
+        Refused: the connection holds something else.
+    """
+    if policy.encryption_connection is None:
+        return ""
+    key = (connection(policy.encryption_connection).password or "").strip()
+    if not key.startswith("-----BEGIN PGP PRIVATE KEY BLOCK-----"):
+        raise Refused(
+            f"The connection {policy.encryption_connection!r} holds no OpenPGP secret key",
+            where="Admin > Connections",
+            remedy="Put what gpg --armor --export-secret-keys printed into its password",
+        )
+    return key
 
 
 def physical_lease(settings: Settings, server: str, context: Mapping[str, Any]) -> Lease:

@@ -15,13 +15,14 @@ from psycopg2.extras import RealDictCursor
 from pgops import units
 from pgops.errors import PgOpsError, Refused
 from pgops.fleet import PhysicalPolicy, PhysicalRetention
+from pgops.fleet.base import Tls
 from pgops.include import sql_text
 from pgops.ledger import Lease, Ledger, held_lease
 from pgops.physical.archive import gaps, rewritten
 from pgops.physical.engines.shelf import Shelf
 from pgops.physical.model import BaseBackup, Engine
 from pgops.physical.wal import lsn_text
-from pgops.postgres import Dsn, Limits, connect
+from pgops.postgres import Dsn, Limits, check_tls, connect
 
 log = logging.getLogger(__name__)
 
@@ -172,8 +173,13 @@ def take_base_backup(
     now: datetime,
     *,
     force: bool = False,
+    tls: Tls = "warn",
 ) -> BaseTaken:
     """Take a base backup if one is due; first sweep up what a dead run left.
+
+    Args:
+        force: also when none is due.
+        tls: what the policy asks of the way to the server.
 
     Raises:
         Refused: the server, or what the archive holds, does not allow it.
@@ -183,6 +189,7 @@ def take_base_backup(
         state = server_state(dsn)
         record_wal_state(ledger, server, engine, state, now)
         refuse_unfit_server(state, dsn.where, policy.archive_delay_minutes)
+        tls_notes = check_tls(dsn, tls, "pgops.physical")
         backups = engine.backups()
         _refuse_foreign(backups, state, engine)
         swept = _sweep(engine, state)
@@ -208,7 +215,7 @@ def take_base_backup(
         seconds=seconds,
         ended_at=newest.ended_at,
         swept=swept,
-        notes=_archive_notes(engine),
+        notes=(*tls_notes, *_archive_notes(engine), *_store_notes(engine, newest)),
     )
 
 
@@ -245,7 +252,10 @@ def verify_base_backup(
                 remedy="Take another one (param base_backup of nightly_backup) and look for the cause in the store",
             )
         seconds = time.monotonic() - started
-        how = "every object read back: decompressed, hashed, tars whole; its WAL whole and of this server"
+        if engine.shelf.sealed:
+            how = "every object read back: hashed, encrypted; what is in it is for a recovery drill to prove"
+        else:
+            how = "every object read back: decompressed, hashed, tars whole; its WAL whole and of this server"
         ledger.rows("record_base_verified", server=server, engine=engine.name, backup_id=backup_id, how=how)
     return BaseVerified(server, engine.name, backup_id, seconds, how)
 
@@ -399,6 +409,14 @@ def _archive_notes(engine: NightlyEngine) -> tuple[str, ...]:
     if twice:
         notes.append(f"WAL segments were archived again long after their successors: {', '.join(twice[:3])}")
     return tuple(notes)
+
+
+def _store_notes(engine: NightlyEngine, backup: BaseBackup) -> tuple[str, ...]:
+    """What the store did otherwise than the policy asks; engines ask for no lock: the bucket's default must do."""
+    largest = max(engine.shelf.of_backup(backup.backup_id), key=lambda one: one.bytes, default=None)
+    if largest is None:
+        return ()
+    return engine.shelf.bucket.ignored(largest.key, backup.started_at, locked=True)
 
 
 def _root(backup: BaseBackup, known: Mapping[str, BaseBackup]) -> BaseBackup:

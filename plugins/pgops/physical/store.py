@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from pgops.errors import Refused
@@ -25,6 +25,7 @@ class Store:
         endpoint: the URL of a store that is not AWS; empty for AWS.
         access_key, secret_key, session_token: empty where the host has a role or a profile of its own.
         path_style: address buckets as paths, as most stores but AWS want it.
+        sse, kms_key_id: encryption by the store, as pgops.storage.Custody has it.
     """
 
     bucket: str
@@ -35,6 +36,8 @@ class Store:
     secret_key: str = field(default="", repr=False)
     session_token: str = field(default="", repr=False)
     path_style: bool = False
+    sse: str = "none"
+    kms_key_id: str = ""
 
     def url(self, *parts: str) -> str:
         """The s3:// URL of a folder of this project's."""
@@ -59,10 +62,6 @@ class Store:
             **({"AWS_REQUEST_CHECKSUM_CALCULATION": "when_required"} if self.endpoint else {}),
         }
         return {name: value for name, value in values.items() if value}
-
-    def as_writer(self, access_key: str, secret_key: str) -> Store:
-        """The same bucket with another key."""
-        return replace(self, access_key=access_key, secret_key=secret_key, session_token="")
 
 
 def environment_file(variables: Mapping[str, str]) -> bytes:

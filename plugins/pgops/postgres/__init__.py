@@ -4,5 +4,6 @@ from pgops.postgres.dsn import Dsn
 from pgops.postgres.errors import DatabaseError, explained
 from pgops.postgres.programs import client_program
 from pgops.postgres.session import Limits, cancel_all, connect
+from pgops.postgres.tls import check_tls
 
-__all__ = ["DatabaseError", "Dsn", "Limits", "cancel_all", "client_program", "connect", "explained"]
+__all__ = ["DatabaseError", "Dsn", "Limits", "cancel_all", "check_tls", "client_program", "connect", "explained"]

@@ -8,6 +8,9 @@ from types import MappingProxyType
 
 from psycopg2.extensions import make_dsn
 
+_VARIABLES = {"connect_timeout": "PGCONNECT_TIMEOUT"}
+_WITHOUT_VARIABLE = ("keepalives_idle", "options")  # PGOPTIONS is made of the settings of a program's sessions
+
 
 @dataclass(frozen=True)
 class Dsn:
@@ -48,6 +51,11 @@ class Dsn:
         if settings:
             env["PGOPTIONS"] = " ".join(f"-c {name}={value}" for name, value in settings.items())
         return env
+
+    def variables(self) -> dict[str, str]:
+        """The further parameters as variables, for a program that takes no connection string."""
+        named = {name: _VARIABLES.get(name, f"PG{name.replace('_', '').upper()}") for name in self.options}
+        return {named[name]: value for name, value in self.options.items() if name not in _WITHOUT_VARIABLE}
 
     def on(self, dbname: str) -> Dsn:
         """Another database of the same server."""

@@ -48,6 +48,8 @@ class Advice:
         proof: of a candidate: how sure it is.
         gains: of a candidate: the queries, those that gain most first.
         label: a few words for a file's name.
+        makes: the index that comes of it.
+        keys: of an index that is to go: its table and columns, so that one whose first columns another has begins that.
     """
 
     kind: Kind
@@ -60,6 +62,8 @@ class Advice:
     proof: str = ""
     gains: tuple[Gain, ...] = ()
     label: str = ""
+    makes: Index | None = None
+    keys: str = ""
 
     @property
     def saved(self) -> float:
@@ -96,11 +100,18 @@ def structural(dsn: Dsn, standbys: Mapping[str, Dsn]) -> tuple[list[Advice], lis
                 notes.append(f"{kind} indexes: {error.diag.message_primary or error}")
                 continue
             if kind == "unused":
-                rows = _agreed(rows, standbys, notes)
+                rows = _agreed(catalog, rows, standbys, notes)
             for row in rows[:MOST]:
                 found.append(_missing(catalog, row) if kind == "missing" else _superfluous(catalog, kind, row))
     # An index that is both a duplicate and unused is one piece of advice.
-    return list({one.object: one for one in reversed(found)}.values())[::-1], notes
+    once = list({one.object: one for one in reversed(found)}.values())[::-1]
+    return [one for one in once if not _leans_on(once, one)], notes
+
+
+def _leans_on(advice: Sequence[Advice], one: Advice) -> bool:
+    """Whether a twin or a shorter index is to go because this one answers for it; then nobody asks this one yet."""
+    spare = (other for other in advice if other.kind in ("duplicate", "redundant"))
+    return one.kind == "unused" and any(one.keys.startswith(other.keys) for other in spare)
 
 
 def of_candidate(dsn: Dsn, candidate: Candidate) -> Advice:
@@ -126,6 +137,7 @@ def of_candidate(dsn: Dsn, candidate: Candidate) -> Advice:
         candidate.proof,
         tuple(sorted(candidate.gains, key=lambda one: -one.saved)),
         f"index_{index.table}_{'_'.join(index.columns)}",
+        index,
     )
 
 
@@ -136,11 +148,21 @@ def _asked(catalog: Any, kind: Kind) -> list[dict[str, Any]]:
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def _agreed(rows: list[dict[str, Any]], standbys: Mapping[str, Dsn], notes: list[str]) -> list[dict[str, Any]]:
+def _agreed(
+    catalog: Any, rows: list[dict[str, Any]], standbys: Mapping[str, Dsn], notes: list[str]
+) -> list[dict[str, Any]]:
     """Those that no standby uses either; nothing is unused while one of them does not say."""
+    if not rows:
+        return []
+    with catalog.cursor() as cursor:
+        cursor.execute(sql_text("queries/followers.sql"))
+        (followers,) = cursor.fetchone()
+    if followers > len(standbys):
+        notes.append(
+            f"no index is called unused, for {followers} standbys follow and the fleet file names {len(standbys)}"
+        )
+        return []
     for name, dsn in standbys.items():
-        if not rows:
-            return []
         try:
             with catalog_session(dsn) as catalog:
                 idle = {row["object"] for row in _asked(catalog, "unused")}
@@ -160,20 +182,24 @@ def _missing(catalog: Any, row: Mapping[str, Any]) -> Advice:
     apply, revert = _creating(index, facts)
     return Advice(
         "missing", row["object"], row["says"], apply, revert, facts.bytes, facts.writes,
-        label=f"index_{index.table}_{'_'.join(columns)}",
+        label=f"index_{index.table}_{'_'.join(columns)}", makes=index,
     )  # fmt: skip
 
 
 def _superfluous(catalog: Any, kind: Kind, row: Mapping[str, Any]) -> Advice:
     with catalog.cursor() as cursor:
         cursor.execute(sql_text("queries/index_facts.sql"), {"index": row["object"]})
-        schema, name, definition, size, writes, partitioned = cursor.fetchone()
-    found = Advice(kind, row["object"], row["says"], (), (), size, writes, label=f"drop_{name}")
+        schema, name, definition, size, writes, partitioned, keys = cursor.fetchone()
+    found = Advice(kind, row["object"], row["says"], (), (), size, writes, label=f"drop_{name}", keys=keys)
     if kind == "invalid" or "CONSTRAINT" in row["mend"]:
         return replace(found, says=f"{row['says']}. {row['mend']}")
     # A partitioned index cannot be dropped without a lock.
     dropped = f"DROP INDEX{'' if partitioned else ' CONCURRENTLY'} {quoted(schema)}.{quoted(name)}"
-    made = definition if partitioned else re.sub(r"^(CREATE (?:UNIQUE )?INDEX) ", r"\1 CONCURRENTLY ", definition)
+    made = (
+        definition.replace(" ON ONLY ", " ON ", 1)  # else it would come back without its partitions' parts, invalid
+        if partitioned
+        else re.sub(r"^(CREATE (?:UNIQUE )?INDEX) ", r"\1 CONCURRENTLY ", definition)
+    )
     return replace(found, apply=(dropped,), revert=(made,))
 
 
@@ -223,6 +249,22 @@ def quoted(name: str) -> str:
 
 
 def most_useful(advice: Sequence[Advice]) -> list[Advice]:
-    """Sorted: what saves time first, then what is missing or broken, then what frees most space."""
+    """Sorted: what saves time first, then what is missing or broken, then what frees most space. A foreign key whose
+    index another piece of advice makes anyway is named there."""
     order = ("candidate", "missing", "invalid", "duplicate", "redundant", "unused")
-    return sorted(advice, key=lambda one: (order.index(one.kind), -one.saved, -(one.bytes or 0)))
+    found: list[Advice] = []
+    for one in sorted(advice, key=lambda one: (order.index(one.kind), -one.saved, -(one.bytes or 0))):
+        place = next((place for place, other in enumerate(found) if _serves(other, one)), None)
+        if place is None:
+            found.append(one)
+        else:
+            found[place] = replace(found[place], says=f"{found[place].says}; the foreign key {one.object} needs it too")
+    return found
+
+
+def _serves(other: Advice, one: Advice) -> bool:
+    """Whether a foreign key's index is spared by another index that begins with its columns, in whatever order."""
+    if one.kind != "missing" or one.makes is None or other.makes is None:
+        return False
+    table = (one.makes.schema, one.makes.table) == (other.makes.schema, other.makes.table)
+    return table and set(other.makes.columns[: len(one.makes.columns)]) == set(one.makes.columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -105,9 +105,16 @@ def difference(
     if (before.identity, before.major) != (now.identity, now.major):
         return _of_another_server(before, now, counters, gone)
     anew, notes = _all_anew(before, now)
+    left: dict[tuple[int, bool], list[Known]] = {}
+    for key, one in known.items():
+        if one.present and key not in counters:
+            left.setdefault((key.queryid, key.toplevel), []).append(one)
     added = {}
     for key, counter in counters.items():
-        counts = _added(known.get(key), counter, anew=anew)
+        here = known.get(key)
+        if here is None or not here.present:
+            here = _renamed(counter, left.get((key.queryid, key.toplevel), ()))
+        counts = _added(here, counter, anew=anew)
         if counts.calls > 0 or counts.exec_ms > 0:
             added[key] = counts
     return Difference(added, gone, notes=tuple(notes + _gaps(before, now, anew=anew)))
@@ -143,8 +150,14 @@ def _all_anew(before: Origin, now: Origin) -> tuple[bool, list[str]]:
     return True, [f"{what}{at}: what ran between {_clock(before.at)} and then is lost"]
 
 
+def _renamed(now: Counter, left: Sequence[Known]) -> Known | None:
+    """Counters that went on under another name: a role was renamed, or dropped and goes by its number since."""
+    went_on = (one for one in left if one.counter.since == now.since and not _backwards(one.counter.counts, now.counts))
+    return next(went_on, None)
+
+
 def _added(known: Known | None, now: Counter, *, anew: bool) -> Counts:
-    if known is None or not known.present:
+    if known is None:
         return now.counts  # it was not there at the look before, so all of it is of since then
     before = known.counter
     if before.since is not None and now.since is not None:

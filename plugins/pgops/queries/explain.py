@@ -7,6 +7,7 @@ single SELECT. Each plan gets a session of its own: whatever a plan has set in m
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +22,7 @@ from pglast.parser import ParseError
 from pglast.visitors import Visitor
 from psycopg2 import sql
 
+from pgops import units
 from pgops.errors import Refused
 from pgops.include import query, sql_text
 from pgops.postgres import Dsn, Limits, connect
@@ -157,7 +159,7 @@ def planned(connection: Any, parsed: Parsed) -> Plan:
                 return plan_of(cursor.fetchone()[0])
             return _prepared(cursor, parsed)
     except psycopg2.Error as error:
-        raise NotExplained(_why(error)) from error
+        raise NotExplained(_why(error)) from None  # the server's own words quote values
 
 
 def _prepared(cursor: Any, parsed: Parsed) -> Plan:
@@ -185,7 +187,13 @@ def _why(error: psycopg2.Error) -> str:
             return "planning took too long"
         case "55P03":
             return "its tables are locked"
-    return f"SQLSTATE {error.pgcode or '-'}: {error.diag.message_primary or 'the connection was lost'}"
+    return _said(error)
+
+
+def _said(error: psycopg2.Error) -> str:
+    """The server's words without what it quotes: that may be a literal, or a row's value."""
+    words = re.sub(r'"[^"]*"', '"…"', error.diag.message_primary or "the connection was lost")
+    return f"SQLSTATE {error.pgcode or '-'}: {words}"
 
 
 def refuse_own_code(catalog: Any, parsed: Parsed, *, executed: bool = False) -> None:
@@ -255,8 +263,8 @@ def analyze(dsn: Dsn, production: Dsn, statement: str, seconds: float = 60) -> P
         seconds: how long it may take.
 
     Raises:
-        Refused: it is no query that only reads, or it would run on production.
-        DatabaseError: the server does not answer or cancels it.
+        Refused: it is no query that only reads, it would run on production, or it failed there.
+        DatabaseError: the server does not answer.
     """
     try:
         parsed = readable(statement)
@@ -267,7 +275,11 @@ def analyze(dsn: Dsn, production: Dsn, statement: str, seconds: float = 60) -> P
         _refuse_effects(catalog, dsn, parsed)
     limits = Limits(statement=seconds, lock=0.5, idle_in_transaction=10)
     with fresh_session(dsn, limits) as connection, connection.cursor() as cursor:
-        cursor.execute(query("queries/explain_analyze.sql", statement=sql.SQL(parsed.text)))
+        try:
+            cursor.execute(query("queries/explain_analyze.sql", statement=sql.SQL(parsed.text)))
+        except psycopg2.Error as error:
+            what = f"The query failed after at most {units.duration(seconds)}: {_said(error)}"
+            raise Refused(what, where=dsn.where, remedy="The server's log of this time has all of it") from None
         return plan_of(cursor.fetchone()[0])
 
 
@@ -290,13 +302,15 @@ def _place(dsn: Dsn) -> tuple[bool, str]:
 
 
 def _refuse_effects(catalog: Any, dsn: Dsn, parsed: Parsed) -> None:
-    """A read-only transaction stops writes, but no advisory lock, no notification, no dblink."""
+    """A read-only transaction stops writes, but no advisory lock, no notification, no dblink, in a view either."""
     try:
         refuse_own_code(catalog, parsed, executed=True)
+        with fresh_session(dsn) as connection:
+            called = parsed.functions | planned(connection, parsed).functions
     except NotExplained as why:
         raise _refused(f"This statement is not executed: {why}", dsn) from why
     with catalog.cursor() as cursor:
-        cursor.execute(sql_text("queries/volatile_functions.sql"), {"functions": sorted(parsed.functions)})
+        cursor.execute(sql_text("queries/volatile_functions.sql"), {"functions": sorted(called)})
         found = [row[0] for row in cursor.fetchall()]
     if found:
         raise _refused(f"This statement is not executed: {', '.join(found)} may do more than read", dsn)

@@ -269,8 +269,17 @@ def _unverified(dsn: Dsn, wishes: Sequence[_Wish]) -> tuple[Candidate, ...]:
         index = next((one for one in wish.indexes if one.table in whole), None)
         if index is not None:
             found[index].append(_hope(wish, plan.cost))
+    for index in sorted(found, key=lambda one: len(one.columns)):  # one that begins another is served by it
+        longer = next((one for one in found if one != index and _begins(index, one)), None)
+        if longer is not None:
+            found[longer] += found.pop(index)
     note = "HypoPG is not installed here and no copy was asked for: try it before you trust it"
     return tuple(Candidate(index, "unverified", tuple(gains), note=note) for index, gains in found.items())
+
+
+def _begins(index: Index, longer: Index) -> bool:
+    table = (index.schema, index.table) == (longer.schema, longer.table)
+    return table and longer.columns[: len(index.columns)] == index.columns
 
 
 def _hope(wish: _Wish, cost: float = 0.0) -> Gain:

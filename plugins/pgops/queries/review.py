@@ -39,7 +39,7 @@ class Query:
     Attributes:
         text: as it may be shown; whole is False where it was cut.
         share: of the time of all queries, in percent.
-        usual: what it cost before; None where nothing is known of before.
+        usual: what it cost before; None where nothing is known of before, or nobody asks for it.
     """
 
     key: QueryKey
@@ -144,16 +144,18 @@ USUAL = Thresholds()
 def review(ledger: Ledger, database: str, until: datetime, limits: Thresholds = USUAL) -> Review:
     """Review the 24 hours before `until`."""
     today, *before = windows(ledger, database, until, earlier=WEEKS)
-    usual = past(ledger, database, until, before)
-    texts = _texts(ledger, database, today)
     since = _watched_since(ledger, database)
+    born = _born(ledger, database, before[-1].after, until, since)
+    new = {key for key in today.usage if born.get(key[:2], today.after) > today.after}
+    costly = [key for key, one in today.usage.items() if key not in new and one.exec_ms / 1000 >= limits.seconds]
+    usual = past(ledger, database, until, before, costly, born)
+    texts = _texts(ledger, database, today)
     total = sum(one.exec_ms for key, one in today.usage.items() if key.toplevel) or 1.0
     queries = {
-        key: Query(key, *texts.get(key.fingerprint, _UNKNOWN), usage, 100 * usage.exec_ms / total,
-                   usual.usage.get(key, NOTHING) if usual.windows else None)
+        key: Query(key, *texts.get(key.fingerprint, _UNKNOWN), usage, 100 * usage.exec_ms / total, usual.usage.get(key))
         for key, usage in today.usage.items()
-    }  # fmt: skip
-    new, known = _new(ledger, database, today, since, queries)
+    }
+    worth_a_line = (queries[key] for key in new if queries[key].usage.exec_ms / 1000 >= limits.new_seconds)
     return Review(
         database=database,
         at=until,
@@ -167,8 +169,8 @@ def review(ledger: Ledger, database: str, until: datetime, limits: Thresholds = 
             lambda one: -(one.usage.hit_ratio or 0.0),
         ),
         costliest=_top(queries.values(), lambda one: one.usage.exec_ms, MOST),
-        regressions=regressions(known, limits) if usual.windows else (),
-        new=tuple(one for one in new if one.usage.exec_ms / 1000 >= limits.new_seconds)[:TOP],
+        regressions=regressions(queries.values(), limits),
+        new=_top(worth_a_line, lambda one: one.usage.exec_ms),
         deployments=_deployments(ledger, database, until, texts),
         past_windows=usual.windows,
         same_weekday=usual.same_weekday,
@@ -199,10 +201,11 @@ def regressions(queries: Iterable[Query], limits: Thresholds) -> tuple[Regressio
     """Queries that cost more than usual, by seconds added a day, the most first."""
     found = []
     for one in queries:
-        usual = one.usual or NOTHING
-        added = (one.usage.exec_ms - usual.exec_ms) / 1000
+        if one.usual is None:
+            continue
+        added = (one.usage.exec_ms - one.usual.exec_ms) / 1000
         if added >= limits.seconds and one.usage.calls >= limits.calls:
-            found.append(Regression(one, added, parts(usual, one.usage)))
+            found.append(Regression(one, added, parts(one.usual, one.usage)))
     return tuple(sorted(found, key=lambda one: -one.added))
 
 
@@ -251,19 +254,14 @@ def _watched_since(ledger: Ledger, database: str) -> datetime | None:
     return since
 
 
-def _new(
-    ledger: Ledger, database: str, today: Window, since: datetime | None, queries: Mapping[QueryKey, Query]
-) -> tuple[list[Query], list[Query]]:
-    """Those that nobody has seen before this window, and the others. An upgrade makes none new."""
-    if since is None or since >= today.upto:
-        return [], list(queries.values())
-    first = {
-        (row["username"], row["fingerprint"]): row["first_seen"]
-        for row in ledger.rows("query_first_seen", database=database, after=max(today.after, since))
-    }
-    new = [one for key, one in queries.items() if (key.username, key.fingerprint) in first]
-    known = [one for key, one in queries.items() if (key.username, key.fingerprint) not in first]
-    return sorted(new, key=lambda one: -one.usage.exec_ms), known
+def _born(
+    ledger: Ledger, database: str, after: datetime, until: datetime, since: datetime | None
+) -> dict[tuple[str, str], datetime]:
+    """When queries were first seen, of those that were not there from the beginning. An upgrade makes none new."""
+    if since is None or since >= until:
+        return {}
+    rows = ledger.rows("query_first_seen", database=database, after=max(after, since))
+    return {(row["username"], row["fingerprint"]): row["first_seen"] for row in rows}
 
 
 def _deployments(
@@ -278,8 +276,9 @@ def _deployments(
             continue
         (before,) = windows(ledger, database, begun, width=width)
         (after,) = windows(ledger, database, until if width < timedelta(days=1) else ended + width, width=width)
-        if not before.covered or not after.covered:
-            found.append(Deployment(version, ended, note="no snapshot counted the time before it, or after it"))
+        if min(before.covered, after.covered) < LEAST_COVERED:
+            note = "snapshots counted less than half of the time before it, or after it"
+            found.append(Deployment(version, ended, note=note))
             continue
         found.append(Deployment(version, ended, width.total_seconds() / 3600, tuple(_effects(before, after, texts))))
     return tuple(found)

@@ -22,6 +22,7 @@ _MEASURED = (
     *("Sort Method", "Sort Space Used", "Sort Space Type", "Hash Batches", "Workers Launched"),
     *("Shared Hit Blocks", "Shared Read Blocks", "Shared Dirtied Blocks", "Temp Read Blocks", "Temp Written Blocks"),
 )
+_CALL = re.compile(r"""("(?:[^"]|"")+"|(?<![\w$])[^\W\d][\w$]*)\(""")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Plan:
         text: as people read it, without literals.
         relations: schema and name of the tables that are read from end to end, or filtered after an index.
         indexes: names of those that are used.
+        functions: names that it calls, those behind views too.
     """
 
     shape: str
@@ -41,6 +43,7 @@ class Plan:
     text: str
     relations: tuple[tuple[str, str], ...]
     indexes: tuple[str, ...]
+    functions: frozenset[str] = frozenset()
 
 
 def plan_of(document: Any) -> Plan:
@@ -54,6 +57,7 @@ def plan_of(document: Any) -> Plan:
         text="\n".join([*_lines(root, 0), *times]),
         relations=tuple(dict.fromkeys(_read_whole(root))),
         indexes=tuple(dict.fromkeys(str(one["Index Name"]) for one in nodes(root) if "Index Name" in one)),
+        functions=frozenset(name for one in nodes(root) for name in _called(one)),
     )
 
 
@@ -62,6 +66,16 @@ def nodes(node: Node) -> Iterator[Node]:
     yield node
     for child in node.get("Plans", ()):
         yield from nodes(child)
+
+
+def _called(node: Node) -> Iterator[str]:
+    for what, value in node.items():
+        for text in value if isinstance(value, list) else (value,):
+            if what == "Function Name":
+                yield str(text)
+            elif isinstance(text, str):
+                for name in _CALL.findall(text):
+                    yield name.strip('"').replace('""', '"')
 
 
 def _shape(node: Node) -> str:
@@ -94,11 +108,14 @@ def _lines(node: Node, depth: int) -> Iterator[str]:
         name += f" on {'.'.join(filter(None, (node.get('Schema'), node['Relation Name'])))}"
         if node.get("Alias", node["Relation Name"]) != node["Relation Name"]:
             name += f" {node['Alias']}"
+    name += "".join(f" on {node[what]}" for what in ("CTE Name", "Function Name") if what in node)
     measured = ""
     if "Actual Rows" in node:
         rows, loops = node["Actual Rows"], node.get("Actual Loops", 1)
         timed = f"time={node['Actual Total Time']:.3f} " if "Actual Total Time" in node else ""
         measured = f" (actual {timed}rows={rows:g} loops={loops:g})"
+    if "Subplan Name" in node:
+        yield f"{indent}{node['Subplan Name']}"
     arrow = "-> " if depth else ""
     yield f"{indent}{arrow}{name}  (cost={node['Total Cost']:.2f} rows={node['Plan Rows']:g}){measured}"
     for what in _CONDITIONS:

@@ -39,6 +39,12 @@ _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _PREFIXES = frozenset({"e", "b", "x", "n", "u&"})
 _STRING = re.compile(r"(?:[^'\\]|'')*'")
 _ESCAPED = re.compile(r"(?:[^'\\]|''|\\.)*'", re.DOTALL)
+# SET app.token = abc: a bare word is a literal there. A name with a dot is an application's own.
+_OWN_SETTING = re.compile(
+    r"""^((?:alter\s+(?:role|user|database)\s.*?\s)?set\s+(?:session\s+|local\s+)?["\w]+(?:\.["\w]+)+\s*(?:=|to\b))
+        (?!\s*default\b).*""",
+    re.I | re.S | re.X,
+)
 _TYPED = re.compile(r"\b(interval|date|timestamp|timestamptz|time|timetz)\s+(\$\d+)", re.I)
 
 
@@ -68,6 +74,10 @@ def masked(text: str) -> str:
 
     A statement without literals keeps its meaning: $1, columns' positions (ORDER BY 1) and widths of types stay.
     """
+    return _OWN_SETTING.sub(r"\1 $1", _without_literals(text))
+
+
+def _without_literals(text: str) -> str:
     safe = [found.span() for pattern in (_POSITIONS, _WIDTHS) for found in pattern.finditer(text)]
     number = max((int(one) for one in re.findall(r"\$(\d{1,6})\b", text)), default=0)
     parts: list[str] = []

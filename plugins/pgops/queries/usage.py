@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median
@@ -85,7 +85,7 @@ class Past:
     Attributes:
         windows: how many of them were seen well enough.
         same_weekday: False where there is no week of history yet, so that the days before stand in.
-        usage: calls and times are medians over the windows.
+        usage: calls and times are medians over the windows; of a query that is too young for any, nothing.
     """
 
     windows: int
@@ -122,7 +122,14 @@ def _scaled(row: Mapping[str, Any], factor: float) -> Usage:
     return Usage(**{name: float(row[name]) * factor for name in _FIELDS})
 
 
-def past(ledger: Ledger, database: str, until: datetime, before: Sequence[Window]) -> Past:
+def past(
+    ledger: Ledger,
+    database: str,
+    until: datetime,
+    before: Sequence[Window],
+    keys: Collection[QueryKey],
+    born: Mapping[tuple[str, str], datetime],
+) -> Past:
     """What is usual: the same weekday over four weeks; without a week of history, the days before.
 
     Args:
@@ -130,20 +137,27 @@ def past(ledger: Ledger, database: str, until: datetime, before: Sequence[Window
         database: its name in the fleet file.
         until: the end of the window that is compared.
         before: the windows of the same weekday.
+        keys: of the queries that are compared. One that is younger than a week has the days of its life.
+        born: by user and fingerprint, when those were first seen that are younger than these windows.
     """
     seen = [one for one in before if one.covered >= LEAST_COVERED]
-    if seen:
-        return Past(len(seen), True, typical(seen))
+    usual = typical(seen, keys, born)
+    young = [key for key in keys if key not in usual]
+    if seen and not young:
+        return Past(len(seen), True, usual)
     days = windows(ledger, database, until, step=DAY, earlier=DAYS)[1:]
     # The day on which counting began is seen in part, and is better than nothing.
-    seen = [one for one in days if one.covered >= LEAST_COVERED] or [one for one in days if one.covered > 0]
-    return Past(len(seen), False, typical(seen))
+    days = [one for one in days if one.covered >= LEAST_COVERED] or [one for one in days if one.covered > 0]
+    return Past(len(seen or days), bool(seen), usual | typical(days, young, born))
 
 
-def typical(seen: Sequence[Window]) -> dict[QueryKey, Usage]:
-    """The median of each amount; a window without the query counts as none."""
-    keys: Iterable[QueryKey] = dict.fromkeys(key for one in seen for key in one.usage)
-    return {
-        key: Usage(**{name: median(getattr(one.usage.get(key, NOTHING), name) for one in seen) for name in _FIELDS})
-        for key in keys
-    }
+def typical(
+    seen: Sequence[Window], keys: Iterable[QueryKey], born: Mapping[tuple[str, str], datetime]
+) -> dict[QueryKey, Usage]:
+    """The median of each amount over the windows of a query's life; one without the query counts as none."""
+    found: dict[QueryKey, Usage] = {}
+    for key in keys:
+        lived = [one.usage.get(key, NOTHING) for one in seen if one.after >= born.get(key[:2], one.after)]
+        if lived:
+            found[key] = Usage(**{name: median(getattr(one, name) for one in lived) for name in _FIELDS})
+    return found

@@ -116,8 +116,7 @@ def run_amcheck(restored: Dsn, jobs: int) -> Check:
         f"--username={restored.user}",
         restored.dbname,
     ]
-    libpq = {f"PG{name.upper()}": value for name, value in restored.options.items() if name.startswith("ssl")}
-    environment = {**restored.environment(f"{APPLICATION}.amcheck"), **libpq}
+    environment = {**restored.variables(), **restored.environment(f"{APPLICATION}.amcheck")}
     findings: list[str] = []
     try:
         with Program(argv, where=restored.where, env=environment, stdout=subprocess.PIPE) as program:

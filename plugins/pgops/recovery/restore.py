@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from typing import IO
 
 from pgops import units
-from pgops.catalog import Catalog, Manifest, StoredReader
+from pgops.catalog import Catalog, Manifest
 from pgops.errors import Refused
 from pgops.postgres import Dsn, client_program
 from pgops.processes import Program, ProgramFailed
 from pgops.progress import Progress
 from pgops.recovery.archive import note_positions
-from pgops.storage import ReadAhead, read_all
-from pgops.storage.compression import DecompressingReader
+from pgops.storage import read_all
 
 log = logging.getLogger(__name__)
 
@@ -89,12 +88,10 @@ def _archive_file(catalog: Catalog, manifest: Manifest) -> Iterator[IO[bytes]]:
 
 def _download(catalog: Catalog, manifest: Manifest, file: IO[bytes]) -> None:
     progress = Progress(f"download of {manifest.backup_id}", total=manifest.raw_bytes)
-    with ReadAhead(StoredReader(catalog.bucket, catalog.key(manifest.backup_id), manifest.objects)) as stored:
-        for data in read_all(DecompressingReader(stored, manifest.compression.algorithm)):
+    with catalog.opened(manifest, manifest.objects) as plain:
+        for data in read_all(plain):
             file.write(data)
             progress.add(len(data))
-        for _ in read_all(stored):  # what follows the compressed stream belongs to the hash
-            pass
     file.flush()
 
 

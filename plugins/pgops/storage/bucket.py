@@ -11,9 +11,10 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
@@ -21,7 +22,8 @@ from botocore.exceptions import ClientError
 from urllib3.exceptions import ProtocolError
 
 from pgops.errors import Refused
-from pgops.storage.errors import CUT_CONNECTION, NotThere, explained
+from pgops.storage.custody import Custody
+from pgops.storage.errors import CUT_CONNECTION, Locked, NotThere, StorageError, explained
 from pgops.storage.streams import HashingReader, Peekable, Reader
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ PART_BYTES = 8 << 20
 OBJECT_BYTES = 9_000 * PART_BYTES
 _PARTS_IN_FLIGHT = 4
 _READ_ATTEMPTS = 5
+_NOTHING_ASKED = Custody()
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,68 @@ class Bucket:
         name: the bucket.
         prefix: without slashes around it; may be empty.
         object_bytes: a stream longer than this becomes several objects.
+        custody: how the store is asked to keep what is written.
+        remover: makes the client that deletes, when there is first something to delete; `client` does where there is
+            none. Then the key that writes needs no right to delete.
     """
 
-    def __init__(self, client: Any, name: str, prefix: str = "", *, object_bytes: int = OBJECT_BYTES) -> None:
+    def __init__(
+        self,
+        client: Any,
+        name: str,
+        prefix: str = "",
+        *,
+        object_bytes: int = OBJECT_BYTES,
+        custody: Custody = _NOTHING_ASKED,
+        remover: Callable[[], Any] | None = None,
+    ) -> None:
         self.client = client
         self.name = name
         self.prefix = prefix
         self._object_bytes = object_bytes
+        self.custody = custody
+        self._remover = remover
+
+    @cached_property
+    def _removing_client(self) -> Any:
+        return self._remover() if self._remover else self.client
+
+    @cached_property
+    def locks(self) -> bool:
+        """Whether this bucket has object lock: a store may accept a lock, echo it, and keep none.
+
+        Whoever may not ask believes what the store says of each object.
+        """
+        with explained("asking for the bucket's object lock", self.where()):
+            try:
+                answer = self.client.get_object_lock_configuration(Bucket=self.name)
+            except ClientError as error:
+                if _code(error) in ("SlowDown", "ServiceUnavailable", "InternalError"):
+                    raise
+                return _code(error) in ("AccessDenied", "403")
+        return (answer.get("ObjectLockConfiguration") or {}).get("ObjectLockEnabled") == "Enabled"
+
+    def _arguments(self, storage_class: str = "", *, locked: bool = False) -> dict[str, Any]:
+        lock = locked and self.custody.lock is not None and self.locks
+        return self.custody.arguments(datetime.now(UTC), storage_class, locked=lock)
+
+    def ignored(
+        self, key: str, written_at: datetime, storage_class: str = "", *, locked: bool = False
+    ) -> tuple[str, ...]:
+        """What the store did not do of what it was asked for an object, in plain words; by reading back."""
+        lock = self.custody.lock
+        if locked and lock is not None and not self.locks:
+            notes = self.custody.ignored(self.head(key), written_at, storage_class)
+            return (*notes, "this bucket has no object lock: whoever may delete can delete this backup")
+        return self.custody.ignored(self.head(key), written_at, storage_class, locked=locked)
+
+    def locked_until(self, key: str) -> datetime | None:
+        """Until when the store lets nobody remove an object; None when it is not locked."""
+        head = self.head(key)
+        until: datetime | None = head.get("ObjectLockRetainUntilDate")
+        if head.get("ObjectLockMode") is None or until is None or until <= datetime.now(UTC) or not self.locks:
+            return None
+        return until
 
     def where(self, key: str = "") -> str:
         """s3://bucket/key, as errors name it."""
@@ -75,8 +133,11 @@ class Bucket:
         """A full key from its parts below the prefix."""
         return "/".join(part for part in (self.prefix, *parts) if part)
 
-    def probe(self) -> None:
+    def probe(self) -> tuple[str, ...]:
         """Write, read and delete a small object, so that a wrong key, a missing right and a missing bucket show now.
+
+        Returns:
+            What the store does otherwise than it was asked to, in plain words.
 
         Raises:
             StorageError: which of them it is, and what to do.
@@ -86,29 +147,50 @@ class Bucket:
                 self.client.list_objects_v2(Bucket=self.name, Prefix=self.key("probe/"), MaxKeys=1)
             except ClientError as error:
                 # A writer's key may lack the right to list; every other answer is final.
-                if str(error.response.get("Error", {}).get("Code")) != "AccessDenied":
+                if _code(error) != "AccessDenied":
                     raise
         key = self.key("probe", secrets.token_hex(8))
         body = secrets.token_bytes(64)
         with explained("writing a probe object", self.where(key)):
-            self.client.put_object(Bucket=self.name, Key=key, Body=body)
+            self.client.put_object(Bucket=self.name, Key=key, Body=body, **self._arguments())
         with explained("reading the probe object back", self.where(key)):
             back = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
+        notes = self._whether_the_writer_may_delete(key) if self._remover else ()
         with explained("deleting the probe object", self.where(key)):
-            self.client.delete_object(Bucket=self.name, Key=key)
+            self._removing_client.delete_object(Bucket=self.name, Key=key)
         if back != body:
             raise Refused(
                 "The store returned other bytes than were written",
                 where=self.where(key),
                 remedy="Do not use this store for backups; look for a proxy or cache in front of it",
             )
+        return notes
 
-    def upload(self, key: str, source: Reader, storage_class: str = "") -> tuple[StoredObject, ...]:
+    def _whether_the_writer_may_delete(self, key: str) -> tuple[str, ...]:
+        """A second key for pruning protects nothing as long as the first one may delete too."""
+        with explained("trying whether the writer's key may delete", self.where(key)):
+            try:
+                self.client.delete_object(Bucket=self.name, Key=key)
+            except ClientError as error:
+                if _code(error) in ("AccessDenied", "403"):
+                    return ()
+                raise
+        return ("the key that writes backups may delete them too: prune_connection protects nothing",)
+
+    def upload(
+        self, key: str, source: Reader, storage_class: str = "", *, locked: bool = False
+    ) -> tuple[StoredObject, ...]:
         """Stream `source` to `key` (and `key`.001, .002, ... where one object cannot hold it).
 
         If reading fails the upload is aborted and nothing is visible of that object.
+
+        Args:
+            key: a full key.
+            source: the stream.
+            storage_class: the bucket's default when it is empty.
+            locked: whether the policy's object lock holds for it.
         """
-        extra = {"StorageClass": storage_class} if storage_class else {}
+        extra = self._arguments(storage_class, locked=locked)
         config = TransferConfig(
             multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=_PARTS_IN_FLIGHT
         )
@@ -129,15 +211,17 @@ class Bucket:
         """The bytes of one or several objects in order, surviving a cut connection."""
         return ObjectReader(self, keys)
 
-    def put_json(self, key: str, value: Any) -> StoredObject:
+    def put_json(self, key: str, value: Any, *, locked: bool = False) -> StoredObject:
         """Write a JSON object and read it back."""
         body = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
-        return self.put(key, body, "application/json")
+        return self.put(key, body, "application/json", locked=locked)
 
-    def put(self, key: str, body: bytes, content_type: str) -> StoredObject:
+    def put(self, key: str, body: bytes, content_type: str, *, locked: bool = False) -> StoredObject:
         """Write a small object and read it back."""
         with explained("writing", self.where(key)):
-            self.client.put_object(Bucket=self.name, Key=key, Body=body, ContentType=content_type)
+            self.client.put_object(
+                Bucket=self.name, Key=key, Body=body, ContentType=content_type, **self._arguments(locked=locked)
+            )
         if self._get(key) != body:
             raise Refused(
                 "The store returned another object than was written",
@@ -191,13 +275,32 @@ class Bucket:
         return found
 
     def delete(self, keys: Iterable[str]) -> int:
-        """Delete objects one by one (every store can do that) and return how many."""
+        """Delete objects one by one (every store can do that) and return how many.
+
+        Raises:
+            Locked: object lock keeps one; those before it are gone.
+        """
         count = 0
         for key in keys:
-            with explained("deleting", self.where(key)):
-                self.client.delete_object(Bucket=self.name, Key=key)
+            try:
+                with explained("deleting", self.where(key)):
+                    self._removing_client.delete_object(Bucket=self.name, Key=key)
+            except StorageError as error:
+                if (locked := self._locked(key, error)) is not None:
+                    raise locked from error
+                raise
             count += 1
         return count
+
+    def _locked(self, key: str, error: StorageError) -> Locked | None:
+        """The same refusal, if it is the lock's: stores answer as they do to whoever lacks the right."""
+        if error.code not in ("AccessDenied", "403", "ObjectLocked"):
+            return None
+        try:
+            until = self.locked_until(key)
+        except StorageError:  # who may not even look at it has the first refusal
+            return None
+        return Locked(error.code, until, where=self.where(key)) if until else None
 
     def abort_uploads(self, prefix: str, spare: Sequence[str] = (), spare_for: timedelta = timedelta(days=2)) -> int:
         """Abort unfinished multipart uploads below a full-key prefix and return how many there were.
@@ -210,11 +313,13 @@ class Bucket:
         with explained("listing unfinished uploads", self.where(prefix)):
             try:
                 pages = list(
-                    self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.name, Prefix=prefix)
+                    self._removing_client.get_paginator("list_multipart_uploads").paginate(
+                        Bucket=self.name, Prefix=prefix
+                    )
                 )
             except ClientError as error:
                 # Some stores answer so when they have never seen a multipart upload, or do not list them at all.
-                if str(error.response.get("Error", {}).get("Code")) in ("NoSuchUpload", "NotImplemented"):
+                if _code(error) in ("NoSuchUpload", "NotImplemented"):
                     return 0
                 raise
         found = [entry for page in pages for entry in page.get("Uploads", ()) if entry["Key"].startswith(prefix)]
@@ -222,8 +327,14 @@ class Bucket:
         uploads = [entry for entry in found if not entry["Key"].startswith(tuple(spare)) or entry["Initiated"] < dead]
         for entry in uploads:
             with explained("aborting an unfinished upload", self.where(entry["Key"])):
-                self.client.abort_multipart_upload(Bucket=self.name, Key=entry["Key"], UploadId=entry["UploadId"])
+                self._removing_client.abort_multipart_upload(
+                    Bucket=self.name, Key=entry["Key"], UploadId=entry["UploadId"]
+                )
         return len(uploads)
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 class _UntilFailed:
@@ -291,7 +402,7 @@ class ObjectReader:
             try:
                 answer = self._bucket.client.get_object(Bucket=self._bucket.name, Key=key, **ranged)
             except ClientError as error:
-                if str(error.response.get("Error", {}).get("Code")) in ("InvalidRange", "416"):
+                if _code(error) in ("InvalidRange", "416"):
                     return None  # the cut came after the last byte
                 raise
         if "ContentLength" not in answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 import urllib3.exceptions
 from boto3.exceptions import S3UploadFailedError
@@ -39,6 +40,16 @@ class StorageError(PgOpsError):
 
 class NotThere(StorageError):
     """There is no such object."""
+
+
+class Locked(StorageError):
+    """Object lock keeps it: nobody may remove it before `until`."""
+
+    def __init__(self, code: str, until: datetime, *, where: str) -> None:
+        what = f"object lock keeps it until {until:%Y-%m-%d %H:%M} UTC"
+        remedy = "Nothing to do: the first run after that removes it"
+        super().__init__("deleting", code, what, where=where, remedy=remedy, retry=False)
+        self.until = until
 
 
 @contextmanager

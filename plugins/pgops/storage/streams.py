@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import queue
 import threading
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import Protocol, Self
 
 CHUNK = 1 << 20
 
@@ -67,56 +68,90 @@ class Peekable:
         return ahead + rest
 
 
-class ReadAhead:
-    """Reads `source` in a thread of its own, a few chunks ahead of whoever reads here.
+class NobodyReads(Exception):
+    """Whoever read from a thread has left."""
 
-    Receiving and hashing then go on while the reader is busy with what it has. A read may return less than was asked
-    for; an error of the source is raised at the place where it happened.
+
+class FromThread:
+    """A reader of what a thread of its own makes, a few chunks ahead.
+
+    An error of the thread is raised after what was made before it.
+
+    Args:
+        produce: calls its argument with each chunk, never an empty one, and returns at the end.
+        chunks: how many of them wait at most.
     """
 
-    def __init__(self, source: Reader, chunks: int = 8) -> None:
-        self._source = source
+    def __init__(self, produce: Callable[[Callable[[bytes], None]], None], chunks: int = 8) -> None:
+        self._produce = produce
         self._queue: queue.Queue[bytes | BaseException] = queue.Queue(chunks)
         self._left = threading.Event()
-        self._rest = b""
-        self._ended = False
-        self._thread = threading.Thread(target=self._fill, name="read-ahead", daemon=True)
+        self._rest = memoryview(b"")
+        self._end: bytes | BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="read-ahead", daemon=True)
 
-    def _fill(self) -> None:
-        item: bytes | BaseException = b"-"
-        while item and not isinstance(item, BaseException):
+    def _run(self) -> None:
+        last: bytes | BaseException = b""
+        try:
+            self._produce(self._put)
+        except BaseException as error:
+            last = error
+        with contextlib.suppress(NobodyReads):
+            self._put(last)
+
+    def _put(self, item: bytes | BaseException) -> None:
+        while not self._left.is_set():
             try:
-                item = self._source.read(CHUNK)
-            except BaseException as error:
-                item = error
-            while not self._left.is_set():
-                try:
-                    self._queue.put(item, timeout=0.2)
-                    break
-                except queue.Full:
-                    continue
-            if self._left.is_set():
-                return
+                self._queue.put(item, timeout=0.2)
+            except queue.Full:
+                continue
+            return
+        raise NobodyReads
 
     def read(self, size: int = -1, /) -> bytes:
-        """As Reader.read, but may return less than `size` before the end."""
-        if not self._rest and not self._ended:
-            item = self._queue.get()
-            if isinstance(item, BaseException):
-                self._ended = True
-                raise item
-            self._rest, self._ended = item, not item
-        taken = self._rest if size < 0 else self._rest[:size]
-        self._rest = self._rest[len(taken) :]
-        return taken
+        """As Reader.read."""
+        pieces: list[memoryview] = []
+        left = size
+        while left != 0 and self._more():
+            piece = self._rest[:left] if left > 0 else self._rest
+            self._rest = self._rest[len(piece) :]
+            left -= len(piece) if left > 0 else 0
+            pieces.append(piece)
+        if isinstance(self._end, BaseException) and (size < 0 or (size > 0 and not pieces)):
+            raise self._end
+        return b"".join(pieces)
 
-    def __enter__(self) -> ReadAhead:
+    def _more(self) -> bool:
+        """Whether there is something to take; waits for it."""
+        if not self._rest and self._end is None:
+            item = self._queue.get()
+            if item and not isinstance(item, BaseException):
+                self._rest = memoryview(item)
+            else:
+                self._end = item
+        return bool(self._rest)
+
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._left.set()
         self._thread.join(timeout=5)
+
+
+class ReadAhead(FromThread):
+    """Reads `source` in a thread of its own, a few chunks ahead of whoever reads here.
+
+    Receiving and hashing then go on while the reader is busy with what it has.
+    """
+
+    def __init__(self, source: Reader, chunks: int = 8) -> None:
+        def produce(put: Callable[[bytes], None]) -> None:
+            for data in read_all(source):
+                put(data)
+
+        super().__init__(produce, chunks)
 
 
 def read_all(source: Reader) -> Iterator[bytes]:

@@ -24,11 +24,17 @@ OF_STANDBYS = (
 
 @dataclass(frozen=True)
 class Clash:
-    """Something that breaks. `settings` are those that take part; the first is the one to change."""
+    """Something that breaks.
+
+    Attributes:
+        settings: those that take part; the first is the one to change.
+        by: how bad it is, so that worse can be told from what is there already.
+    """
 
     key: str
     settings: tuple[str, ...]
     says: str
+    by: float = 0
 
 
 def clashes(facts: Facts) -> tuple[Clash, ...]:
@@ -41,9 +47,9 @@ def clashes(facts: Facts) -> tuple[Clash, ...]:
 
 
 def new_clashes(facts: Facts, changed: Facts) -> tuple[Clash, ...]:
-    """Those that changed values would bring."""
-    before = {clash.key for clash in clashes(facts)}
-    return tuple(clash for clash in clashes(changed) if clash.key not in before)
+    """Those that changed values would bring, or make worse."""
+    before = {clash.key: clash.by for clash in clashes(facts)}
+    return tuple(clash for clash in clashes(changed) if clash.by > before.get(clash.key, -1))
 
 
 def memory_sum(facts: Facts) -> float:
@@ -67,6 +73,7 @@ def _memory(facts: Facts) -> Iterator[Clash]:
             f"shared_buffers + max_connections * work_mem * {_OPERATIONS_FACTOR:g} + autovacuum's memory ="
             f" {amount(needed)}, more than the machine's"
             f" {amount(memory)}",
+            needed,
         )
 
 
@@ -80,6 +87,7 @@ def _wal_volume(facts: Facts) -> Iterator[Clash]:
             ("max_wal_size", "wal_keep_size", "max_slot_wal_keep_size"),
             f"max_wal_size and the WAL that is kept come to {amount(needed)} on a volume of"
             f" {amount(volume)}: full, the server stops",
+            needed,
         )
 
 
@@ -120,6 +128,7 @@ def _standbys(facts: Facts) -> Iterator[Clash]:
                     (name,),
                     f"the standby {follower.name} has {theirs}, less than the primary's {facts.value(name):g}: it stops"
                     " replaying; raise it there first",
+                    facts.value(name),
                 )
 
 

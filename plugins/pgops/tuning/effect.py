@@ -60,6 +60,12 @@ class Effect:
     figures: tuple[Figure, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """For people: the figures, what is not known, and what to do if they are worse."""
+        back = f"If that is worse: mode reverse with change {self.plan} takes it back"
+        return (*(figure.shown for figure in self.figures), *self.notes, back)
+
 
 def counters(dsn: Dsn) -> dict[str, Any]:
     """The server's counters now, as JSON values."""

@@ -57,7 +57,7 @@ def verdicts(facts: Facts, rules: Sequence[Rule] = RULES) -> tuple[Verdict, ...]
             elif not verdict.why_not:
                 whole = whole.with_values({setting.name: opinion.value(setting)})
                 accepted = accepted if setting.restart else changed
-        if verdict.why_not and verdict.action == "reload":
+        if verdict.why_not:
             verdict = replace(verdict, action="none")
         found.append(verdict)
     return tuple(found)

@@ -26,7 +26,7 @@ def make_plan(
         Refused: a setting that was asked for is not among them.
     """
     managed = facts.machine.managed != "none"
-    ready = [] if managed else [one for one in verdicts if one.action == "reload" and one.wanted and not one.why_not]
+    ready = [] if managed else [one for one in verdicts if one.action == "reload"]
     _refuse_unknown(only, ready, verdicts, server)
     changes = tuple(_change(facts, one) for one in ready if not only or one.setting in only)
     return Plan(

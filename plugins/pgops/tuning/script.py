@@ -48,7 +48,8 @@ def text(setting: str, value: str | None) -> str:
 def forward(changes: Sequence[Change]) -> str:
     """What is applied."""
     lines = [
-        f"{text(one.setting, one.value)}  -- {one.shown_before} before. {one.says}".rstrip(". ") for one in changes
+        f"{text(one.setting, one.value)}  -- {_line(f'{one.shown_before} before. {one.says}')}".rstrip(". ")
+        for one in changes
     ]
     return "\n".join([*lines, "SELECT pg_reload_conf();"]) if changes else ""
 
@@ -61,7 +62,7 @@ def reverse(changes: Sequence[Change]) -> str:
 
 def ticket(facts: Facts, verdicts: Sequence[Verdict]) -> str:
     """What needs a restart, for a person and a maintenance window: with its own way back."""
-    waiting = [one for one in verdicts if one.action == "restart" and not one.why_not]
+    waiting = [one for one in verdicts if one.action == "restart"]
     if not waiting or facts.machine.managed != "none":
         return ""
     return "\n".join(_ticket_lines(facts, waiting))
@@ -70,7 +71,7 @@ def ticket(facts: Facts, verdicts: Sequence[Verdict]) -> str:
 def _ticket_lines(facts: Facts, waiting: Sequence[Verdict]) -> Iterator[str]:
     yield "-- In a maintenance window; a restart ends all sessions."
     for one in waiting:
-        yield f"{text(one.setting, one.value)}  -- {one.now} now. {one.says}"
+        yield f"{text(one.setting, one.value)}  -- {_line(f'{one.now} now. {one.says}')}"
     yield "-- Then restart the server. To take it back, and restart again:"
     for one in reversed(waiting):
         yield f"-- {text(one.setting, facts.auto(one.setting))}"
@@ -87,9 +88,13 @@ def parameters(facts: Facts, verdicts: Sequence[Verdict]) -> Iterator[Mapping[st
             continue
         setting = facts.settings[one.setting]
         wanted = setting.boot_val if one.value is None else one.value
+        switched = values.switched(wanted) if facts.machine.managed == "rds" and setting.vartype == "bool" else None
         yield {
             "name": one.setting,
-            "value": values.base_units(wanted, setting.unit, setting.vartype),
+            # Parameter groups of RDS know 0 and 1 only.
+            "value": str(int(switched))
+            if switched is not None
+            else values.base_units(wanted, setting.unit, setting.vartype),
             "shown": one.wanted,
             "apply": later if setting.restart else now,
         }
@@ -97,6 +102,11 @@ def parameters(facts: Facts, verdicts: Sequence[Verdict]) -> Iterator[Mapping[st
 
 def _parts(setting: str, value: str) -> list[str]:
     return values.elements(value) or [""] if setting in _LISTS else [value]
+
+
+def _line(words: str) -> str:
+    """A reason of several lines must not leave its comment."""
+    return " ".join(words.split())
 
 
 def _quoted(value: str) -> str:

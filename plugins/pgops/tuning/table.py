@@ -29,8 +29,7 @@ def table(reviewed: Reviewed) -> Iterator[str]:
         yield f"parameter {parameter['name']} = {parameter['value']} ({parameter['shown']}), {parameter['apply']}"
     for effect in reviewed.effects:
         yield f"effect of {effect.plan} ({', '.join(effect.settings)}), {effect.hours:.1f} h:"
-        yield from (f"    {figure.shown}" for figure in effect.figures)
-        yield from (f"    {note}" for note in effect.notes)
+        yield from (f"    {line}" for line in effect.lines)
     yield from (f"unfinished: {one}" for one in reviewed.unfinished)
 
 

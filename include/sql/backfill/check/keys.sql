@@ -3,7 +3,10 @@
 SELECT i.indisprimary AS is_primary,
        array_agg(a.attname::text ORDER BY k.place) AS columns,
        array_agg(pg_catalog.format_type(a.atttypid, -1) ORDER BY k.place) AS types,
-       bool_and(a.attnotnull) AS not_null
+       bool_and(a.attnotnull AND NOT EXISTS (  -- PostgreSQL 18: NOT NULL NOT VALID
+           SELECT FROM pg_catalog.pg_constraint c
+            WHERE c.conrelid = i.indrelid AND c.contype = 'n' AND NOT c.convalidated
+              AND c.conkey = ARRAY[a.attnum])) AS not_null
   FROM pg_catalog.pg_index i
   JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
   JOIN pg_catalog.pg_am m ON m.oid = x.relam AND m.amname = 'btree'

@@ -2,4 +2,4 @@
 SELECT n.nspname AS schema, c.relname AS name
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE c.oid = %(oid)s AND c.relkind = 'r'
+ WHERE c.oid = %(oid)s

@@ -1,15 +1,13 @@
 -- Purpose: what a specification calls by name that may do more than compute: volatile functions, operators, casts.
--- Note:    by name, all overloads: one volatile namesake is enough to refuse. The harmless ones are volatile only
---          because they give another value each time.
+-- Note:    by name, all overloads: one volatile namesake is enough to refuse. The harmless ones of the system are volatile
+--          only because they give another value each time.
 SELECT p.proname::text AS name, 'function' AS kind
   FROM unnest(%(schemas)s::text[], %(functions)s::text[]) w (schema, name)
   JOIN pg_catalog.pg_proc p ON p.proname = w.name
   JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
  WHERE (p.provolatile = 'v' OR p.prokind = 'p')
    AND (n.nspname = w.schema OR w.schema IS NULL AND n.nspname = ANY (pg_catalog.current_schemas(true)))
-   AND NOT (n.nspname = 'pg_catalog'
-            AND p.proname IN ('random', 'random_normal', 'gen_random_uuid', 'uuidv4', 'uuidv7', 'clock_timestamp',
-                              'timeofday'))
+   AND NOT (n.nspname = 'pg_catalog' AND p.proname = ANY (%(harmless)s::text[]))
  UNION
 SELECT p.proname::text, 'function'  -- row.name calls name(row)
   FROM pg_catalog.pg_proc p

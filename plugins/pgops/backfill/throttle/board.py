@@ -16,11 +16,12 @@ _OLD_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Observed:
-    """A reading, when it was taken, and whether it holds up batches while it is red."""
+    """A reading, and whether it holds up batches while it is red; what happened since `asked` may not be in it yet."""
 
     reading: Reading
     hard: bool
-    at: float
+    asked: float
+    answered: float
 
 
 class Board:
@@ -33,18 +34,18 @@ class Board:
         self._last: dict[str, Observed] = {}
         self._seen = {signal.name: clock() for signal in signals}
 
-    def put(self, signal: Signal, reading: Reading) -> None:
-        """A signal was read."""
+    def put(self, signal: Signal, reading: Reading, asked: float | None = None) -> None:
+        """A signal was read; `asked` is when that look began, if not just now."""
         with self._lock:
             now = self._clock()
             self._seen[signal.name] = now
-            self._last[signal.name] = Observed(reading, signal.hard, now)
+            self._last[signal.name] = Observed(reading, signal.hard, now if asked is None else asked, now)
 
     def failed(self, signal: Signal, why: str) -> None:
         """A signal could not be read: that is red, and critical when it lasts."""
         with self._lock:
             now = self._clock()
-            self._last[signal.name] = Observed(self._blindness(signal, now, why), True, now)
+            self._last[signal.name] = Observed(self._blindness(signal, now, why), True, now, now)
 
     def observed(self) -> list[Observed]:
         """All signals, in order. One that nobody has read for long speaks against the next batch."""
@@ -54,8 +55,8 @@ class Board:
 
     def _trusted(self, signal: Signal, now: float) -> Observed:
         last = self._last.get(signal.name)
-        if last is None or now - last.at > max(_OLD_SECONDS, _INTERVALS * signal.every):
-            return Observed(self._blindness(signal, now, "it does not answer"), True, now)
+        if last is None or now - last.answered > max(_OLD_SECONDS, _INTERVALS * signal.every):
+            return Observed(self._blindness(signal, now, "it does not answer"), True, now, now)
         return last
 
     def _blindness(self, signal: Signal, now: float, why: str) -> Reading:

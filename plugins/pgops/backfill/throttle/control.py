@@ -148,7 +148,7 @@ class Controller(Pace):
         if limit is None or lag is None:
             return None
         with self._lock:
-            while self._written and self._written[0][0] < lag.at:
+            while self._written and self._written[0][0] < lag.asked:
                 self._written.popleft()
             since, batch = sum(count for _, count in self._written), self._newest
         projected = lag.reading.figure + since

@@ -108,6 +108,7 @@ class Poller:
                 self._look(signal, ask)
 
     def _look(self, signal: Signal, ask: Ask) -> None:
+        asked = self._clock()
         try:
             reading = signal.read(ask)
         except Exception as error:  # whatever it is: a signal that cannot be read must never look green
@@ -115,7 +116,7 @@ class Poller:
                 why = error.what if isinstance(error, PgOpsError) else " ".join(str(error).split())
                 self._board.failed(signal, why or type(error).__name__)
         else:
-            self._board.put(signal, reading)
+            self._board.put(signal, reading, asked)
         self._due[signal.name] = self._clock() + signal.every
 
     def _asking(self) -> Ask:

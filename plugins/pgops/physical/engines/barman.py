@@ -44,17 +44,26 @@ class BarmanEngine:
         bucket: the same one, as this process does.
         compression: of base backups and WAL.
         jobs: processes that upload a base backup.
+        pruning: gives the bucket with the key that may delete, when that is needed; `store` where there is no other.
     """
 
     name = "barman"
 
     def __init__(
-        self, source: Source, store: Store, bucket: Bucket, *, compression: Compression = "gzip", jobs: int = 2
+        self,
+        source: Source,
+        store: Store,
+        bucket: Bucket,
+        *,
+        compression: Compression = "gzip",
+        jobs: int = 2,
+        pruning: Callable[[], Store] | None = None,
     ) -> None:
         self.source = source
         self.store = store
         self.compression = compression
         self.jobs = jobs
+        self._pruning = pruning or (lambda: store)
         folder = bucket.key(FOLDER, self.name, source.server)
         self.shelf = Shelf(bucket, self.name, source.server, f"{folder}/base/", f"{folder}/wals/")
 
@@ -86,7 +95,7 @@ class BarmanEngine:
         label = f"pgops-{secrets.token_hex(6)}"
         command = [
             *self._command("backup"),
-            *(("--gzip",) if self.compression == "gzip" else ()),
+            *self._kept_so(),
             *("--immediate-checkpoint", "--jobs", str(self.jobs), "--name", label),
             *("--dbname", self.source.dsn.conninfo(), *self._where()),
         ]
@@ -114,8 +123,7 @@ class BarmanEngine:
 
     def archive_command(self, host: Host) -> str:
         """What the server's archive_command says; its environment is put on that host."""
-        options = ("--gzip",) if self.compression == "gzip" else ()
-        words = shlex.join([*self._command("wal-archive"), *options, *self._where()])
+        words = shlex.join([*self._command("wal-archive"), *self._kept_so(), *self._where()])
         return in_setting(f"{self._prepared(host)}; exec {words} %p")
 
     def restore_command(self, host: Host) -> str:
@@ -130,7 +138,7 @@ class BarmanEngine:
         for backup_id in gone:  # oldest first: the WAL between two backups goes with the older one
             options = ("--dry-run",) if dry_run else ()
             command = [*self._command("backup-delete"), *options, "--backup-id", backup_id, *self._where()]
-            host.run(command, self._environment())
+            host.run(command, self._pruning().environment())
         if not dry_run:
             self.shelf.forget(gone)
         return gone
@@ -150,6 +158,13 @@ class BarmanEngine:
         style = ["--addressing-style", "path"] if self.store.path_style else []
         endpoint = ["--endpoint-url", self.store.endpoint] if self.store.endpoint else []
         return [self.source.program(f"barman-cloud-{name}"), *endpoint, *style]
+
+    def _kept_so(self) -> list[str]:
+        """Options of what is written: compression, and encryption by the store."""
+        compression = ["--gzip"] if self.compression == "gzip" else []
+        sse = ["--encryption", self.store.sse] if self.store.sse != "none" else []
+        key = ["--sse-kms-key-id", self.store.kms_key_id] if self.store.kms_key_id else []
+        return [*compression, *sse, *key]
 
     def _where(self) -> tuple[str, str]:
         return self.store.url(FOLDER, self.name), self.source.server

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import struct
 import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, cast
@@ -25,6 +25,8 @@ SEGMENT_BYTES = 16 << 20
 _WAL = re.compile(r"(?P<name>[0-9A-F]{24}|[0-9A-F]{8}\.history)(?:\.(?:gz|zst|lz4|br|lzma|bz2|xz|snappy))?")
 _DECODED: dict[str, Algorithm] = {"gz": "gzip", "zst": "zstd"}
 MUST_HOLD = ("PG_VERSION", "global/pg_control", "backup_label")
+_OPENPGP = (b"\x84", b"\x85", b"\xc1")  # how a session key that is encrypted to a public key begins
+_PLAIN = "it is not encrypted: its host's environment lacks the key"
 _END_OF_TAR = 1024  # zeros
 _PAGE_HEADER = struct.Struct("=HHIQI4xQII")  # XLogLongPageHeaderData
 
@@ -37,6 +39,7 @@ class Shelf:
         base: full-key prefix of the base backups; each is a folder, or a few objects, named after it.
         wal: full-key prefix of the segments.
         sentinel: ending of an object beside the folder that belongs to the backup too.
+        sealed: whether its engine encrypts (OpenPGP). What is inside cannot be read here then.
     """
 
     bucket: Bucket
@@ -45,6 +48,7 @@ class Shelf:
     base: str
     wal: str
     sentinel: str = ""
+    sealed: bool = False
 
     def of_backup(self, backup_id: str) -> list[ObjectInfo]:
         """Every object of a base backup."""
@@ -60,18 +64,22 @@ class Shelf:
         matched = ((_WAL.fullmatch(found.key.rpartition("/")[2]), found) for found in self.bucket.objects(self.wal))
         return {match["name"]: found for match, found in sorted(matched, key=lambda pair: pair[1].key) if match}
 
-    def archive(self, segment_bytes: int = SEGMENT_BYTES) -> WalArchive:
-        """What a recovery could fetch."""
-        found = self.segments()
+    def archive(self, segment_bytes: int = SEGMENT_BYTES, history: Callable[[str], str] | None = None) -> WalArchive:
+        """What a recovery could fetch.
+
+        Args:
+            history: reads the history file with that key, where this shelf cannot.
+        """
+        found, history = self.segments(), history or self._history
         return WalArchive(
             {name: one.modified.astimezone(UTC) for name, one in found.items() if len(name) == 24},
-            {
-                int(name[:8], 16): b"".join(read_all(self._decoded(one.key))).decode(errors="replace")
-                for name, one in found.items()
-                if len(name) != 24
-            },
+            {int(name[:8], 16): history(one.key) for name, one in found.items() if len(name) != 24},
             segment_bytes,
         )
+
+    def is_sealed(self, key: str) -> bool:
+        """Whether an object is encrypted, by its first byte."""
+        return self.bucket.open([key]).read(1) in _OPENPGP
 
     def verify(
         self, backup: BaseBackup, segment_bytes: int = SEGMENT_BYTES, must_hold: Sequence[str] | None = None
@@ -80,6 +88,7 @@ class Shelf:
 
         Every object is read to its end, decompressed, and where it is a tar walked to its last member. Its length and
         hash are compared with those of the first time that the backup was found sound: what rots later is found too.
+        Of a sealed one only this, and that it is sealed: what is in it is for a recovery to prove.
 
         Args:
             must_hold: files without which it is none.
@@ -96,7 +105,7 @@ class Shelf:
                 if isinstance(error, PgOpsError) and error.retry:
                     raise
                 problems.append(f"{self.bucket.where(one.key)}: {getattr(error, 'what', error)}")
-        if not problems:
+        if not problems and not self.sealed:
             problems += [f"{name} is in none of its archives" for name in must_hold or MUST_HOLD if name not in members]
         problems += self._needed_wal(backup, segment_bytes)
         key = self.proof_key(backup.backup_id)
@@ -134,6 +143,8 @@ class Shelf:
 
     def _unsound(self, key: str, name: str, system_identifier: str, segment_bytes: int) -> str:
         """What is wrong with a segment; empty when nothing is."""
+        if self.sealed:
+            return "" if self.is_sealed(key) else _PLAIN
         if key.rpartition(".")[2] not in (*_DECODED, name):
             return ""  # compressed in a way that cannot be read here; that it is there must do
         try:
@@ -151,6 +162,9 @@ class Shelf:
             return "it belongs to another server or timeline"
         return ""
 
+    def _history(self, key: str) -> str:
+        return b"".join(read_all(self._decoded(key))).decode(errors="replace")
+
     def _decoded(self, key: str) -> Reader:
         return DecompressingReader(self.bucket.open([key]), _DECODED.get(key.rpartition(".")[2], "none"))
 
@@ -160,7 +174,10 @@ class Shelf:
             hashing = HashingReader(_Counted(stream, progress))
             suffixes = one.key.rpartition("/")[2].split(".")
             algorithm = _DECODED.get(suffixes[-1], "none")
-            if "tar" in suffixes and (algorithm != "none" or suffixes[-1] == "tar"):
+            if "tar" in suffixes and self.sealed:
+                if hashing.read(1) not in _OPENPGP:
+                    raise tarfile.ReadError(_PLAIN)
+            elif "tar" in suffixes and (algorithm != "none" or suffixes[-1] == "tar"):
                 _walk(DecompressingReader(hashing, algorithm), members)
             for _ in read_all(hashing):
                 pass

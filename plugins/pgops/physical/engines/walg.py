@@ -48,19 +48,31 @@ class WalgEngine:
         store: the bucket, as WAL-G reaches it.
         bucket: the same one, as this process does.
         settings: further WAL-G settings (WALG_UPLOAD_CONCURRENCY, WALG_NETWORK_RATE_LIMIT, ...).
+        key: the armored OpenPGP secret key that everything is encrypted with; nothing is when it is empty.
+        pruning: gives the bucket with the key that may delete, when that is needed; `store` where there is no other.
     """
 
     name = "walg"
 
     def __init__(
-        self, source: Source, store: Store, bucket: Bucket, *, settings: Mapping[str, str] | None = None
+        self,
+        source: Source,
+        store: Store,
+        bucket: Bucket,
+        *,
+        settings: Mapping[str, str] | None = None,
+        key: str = "",
+        pruning: Callable[[], Store] | None = None,
     ) -> None:
         self.source = source
         self.store = store
         self.settings = dict(settings or {})
+        # WAL-G takes a key of several lines in one, so: environments here are a line for each variable.
+        self._key = "\\n".join(key.splitlines())
+        self._pruning = pruning or (lambda: store)
         folder = bucket.key(FOLDER, self.name, source.server)
         base, wal = f"{folder}/basebackups_005/", f"{folder}/wal_005/"
-        self.shelf = Shelf(bucket, self.name, source.server, base, wal, _SENTINEL)
+        self.shelf = Shelf(bucket, self.name, source.server, base, wal, _SENTINEL, sealed=bool(key))
 
     # --- what is there ---
 
@@ -78,7 +90,7 @@ class WalgEngine:
 
     def archive(self) -> WalArchive:
         """As Engine.archive."""
-        return self.shelf.archive()
+        return self.shelf.archive(history=self._history if self._key else None)
 
     def verify(self, backup: BaseBackup) -> tuple[str, ...]:
         """As Engine.verify: each object is read back (see Shelf.verify), then `wal-g wal-verify` looks for lost WAL."""
@@ -92,7 +104,10 @@ class WalgEngine:
     def push(self, watch: Watch) -> BaseBackup:
         """As Engine.push. Full when the newest full backup is old, the differences to it are many, or the newest backup
         is of another timeline: pages that an abandoned timeline had changed would be missing in a difference to it."""
-        before = {backup.backup_id for backup in self.backups()}
+        known = self.backups()
+        for backup in known[-1:]:
+            self._refuse_other_encryption(backup)
+        before = {backup.backup_id for backup in known}
         if self.source.host is not None:
             arguments = [str(self.source.directory()), *(("--full",) if self._full_is_due() else ())]
             host: Host = self.source.host
@@ -120,6 +135,7 @@ class WalgEngine:
 
     def fetch(self, backup: BaseBackup, directory: PurePosixPath, host: Host, watch: Watch) -> None:
         """As Engine.fetch."""
+        self._refuse_other_encryption(backup)
         new_directory(host, directory, backup.tablespaces)
         arguments = [str(directory), backup.backup_id]
         if backup.tablespaces:
@@ -153,8 +169,10 @@ class WalgEngine:
         )
         if gone:
             arguments = ("delete", "before", "FIND_FULL", oldest.backup_id, "--use-sentinel-time")
-            self._walg(self._tools(), *arguments, *(() if dry_run else ("--confirm",)))
+            confirmed = () if dry_run else ("--confirm",)
+            self._walg(self._tools(), *arguments, *confirmed, store=self._pruning())
         if not dry_run:
+            self._refuse_what_stayed(gone)
             self.shelf.forget(gone)
         return gone
 
@@ -168,8 +186,19 @@ class WalgEngine:
 
     # --- the parts ---
 
-    def _walg(self, host: Host, *arguments: str, watch: Watch | None = None) -> str:
-        return host.run([self.source.program("wal-g"), *arguments], self._environment(), watch=watch).stdout
+    def _refuse_what_stayed(self, gone: Sequence[str]) -> None:
+        """WAL-G ends well when the store removes nothing of what it was asked to."""
+        for backup in self.backups():
+            if backup.backup_id in gone:
+                raise PgOpsError(
+                    f"wal-g delete ended well, and {backup.backup_id} is still there",
+                    where=self.shelf.bucket.where(self.shelf.base),
+                    remedy="Let the key of storage.prune_connection, or else of storage.connection, delete there",
+                )
+
+    def _walg(self, host: Host, *arguments: str, watch: Watch | None = None, store: Store | None = None) -> str:
+        environment = self._environment(store or self.store)
+        return host.run([self.source.program("wal-g"), *arguments], environment, watch=watch).stdout
 
     def _tools(self) -> Host:
         """Where wal-g is asked about the archive: this worker, else the database's host."""
@@ -178,27 +207,62 @@ class WalgEngine:
             return LocalHost()
         return self.source.needs_host("wal-g is not installed on this Airflow worker")
 
-    def _store_environment(self) -> dict[str, str]:
+    def _store_environment(self, store: Store) -> dict[str, str]:
         return {
-            **self.store.environment(),
-            "WALG_S3_PREFIX": self.store.url(FOLDER, self.name, self.source.server),
-            **({"AWS_ENDPOINT": self.store.endpoint} if self.store.endpoint else {}),
-            "AWS_S3_FORCE_PATH_STYLE": "true" if self.store.path_style else "false",
+            **store.environment(),
+            "WALG_S3_PREFIX": store.url(FOLDER, self.name, self.source.server),
+            **({"AWS_ENDPOINT": store.endpoint} if store.endpoint else {}),
+            "AWS_S3_FORCE_PATH_STYLE": "true" if store.path_style else "false",
             "WALG_COMPRESSION_METHOD": "zstd",  # its frames carry a checksum of the content
             "WALG_PREVENT_WAL_OVERWRITE": "true",
             "WALG_DELTA_MAX_STEPS": str(self.source.max_deltas),
             "WALG_S3_MAX_RETRIES": "5",
+            **({"WALG_S3_SSE": store.sse} if store.sse != "none" else {}),
+            **({"WALG_S3_SSE_KMS_ID": store.kms_key_id} if store.kms_key_id else {}),
+            **({"WALG_PGP_KEY": self._key} if self._key else {}),
             **self.settings,
         }
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, store: Store) -> dict[str, str]:
         dsn = self.source.dsn
         server = {"PGHOST": dsn.host, "PGPORT": str(dsn.port), "PGUSER": dsn.user, "PGDATABASE": dsn.dbname}
-        libpq = {f"PG{name.upper()}": value for name, value in dsn.options.items() if name.startswith("ssl")}
-        return {**self._store_environment(), **server, **libpq, **dsn.environment("wal-g")}
+        return {**self._store_environment(store), **server, **dsn.variables(), **dsn.environment("wal-g")}
 
     def _prepared(self, host: Host) -> str:
-        return self.source.secrets.prepared(host, f"{self.name}-{self.source.server}", self._store_environment())
+        return self.source.secrets.prepared(
+            host, f"{self.name}-{self.source.server}", self._store_environment(self.store)
+        )
+
+    def _history(self, key: str) -> str:
+        name = key.rpartition("/")[2]
+        return self._walg(self._tools(), "st", "cat", f"wal_005/{name}", "--decrypt", "--decompress")
+
+    def _refuse_other_encryption(self, backup: BaseBackup) -> None:
+        """Refuse what is encrypted without a key here, and what is not with one: WAL-G reads no archive of both."""
+        tars = [one for one in self.shelf.of_backup(backup.backup_id) if ".tar" in one.key]
+        smallest = min(tars, key=lambda one: one.bytes).key if tars else ""
+        if smallest and self.shelf.is_sealed(smallest) != self.shelf.sealed:
+            what = "not encrypted, and there is a key" if self.shelf.sealed else "encrypted, and there is no key"
+        elif smallest and self.shelf.sealed and not self._opens(smallest):
+            what = "encrypted with another key"
+        else:
+            return
+        raise Refused(
+            f"The base backup {backup.backup_id} is {what}",
+            where=f"include/fleet.yaml, servers, {self.source.server}, physical.encryption_connection",
+            remedy="Set it as it was for this archive; to change it give the server another name, which begins another",
+        )
+
+    def _opens(self, key: str) -> bool:
+        """Whether the key here is the one; asked first, since backup-fetch tries again and again."""
+        path = f"basebackups_005/{key.removeprefix(self.shelf.base)}"
+        try:
+            self._walg(self._tools(), "st", "cat", path, "--decrypt")
+        except ProgramFailed as error:
+            if "incorrect key" in error.stderr:
+                return False
+            raise
+        return True
 
     def _sentinels(self) -> set[str]:
         keys = (found.key.removeprefix(self.shelf.base) for found in self.shelf.bucket.objects(self.shelf.base))
