@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from pgops.operators import recovery_drill
 from tests.dags.conftest import Site
-from tests.dags.recoveries import recoverable_site
+from tests.dags.recoveries import lead_to, recoverable_source
 from tests.inbox import shown
-from tests.physical.recovery.sources import Source, backed_up
+from tests.physical.recovery.sources import Source
 
 pytestmark = pytest.mark.airflow
 DAG = "recovery_drill"
 
 
-@pytest.fixture
-def source(site: Site):
-    with recoverable_site(site, rpo_minutes=0.1) as source:
-        source.server.execute("alter system set archive_timeout = '1s'")
-        source.server.execute("select pg_reload_conf()")
+@pytest.fixture(scope="module")
+def shared_source():
+    with recoverable_source() as source:
         yield source
+
+
+@pytest.fixture
+def source(site: Site, shared_source: Source):
+    """The module's server; its settings are put back."""
+    lead_to(site, shared_source, rpo_minutes=0.1)
+    shared_source.server.execute("alter system set archive_timeout = '1s'")
+    shared_source.server.execute("alter system reset archive_command")
+    shared_source.server.execute("select pg_reload_conf()")
+    yield shared_source
+    shared_source.clean()
+
+
+@contextmanager
+def no_base_backup(source: Source):
+    """As before the first one."""
+    base = source.engine.folder / "base"
+    base.rename(base.with_name("base-away"))
+    base.mkdir()
+    try:
+        yield
+    finally:
+        base.rmdir()
+        base.with_name("base-away").rename(base)
 
 
 def left_behind(source: Source) -> tuple[list[str], int]:
@@ -32,7 +55,6 @@ def left_behind(source: Source) -> tuple[list[str], int]:
 
 
 def test_a_drill_finds_its_marker_and_nothing_later_and_measures_rpo_and_rto(site, source):
-    backed_up(source)
     before = source.archive_files()
     run = site.run(DAG)
     assert run.state == "success", run.states
@@ -45,6 +67,10 @@ def test_a_drill_finds_its_marker_and_nothing_later_and_measures_rpo_and_rto(sit
     assert len(intervals) == 1 and intervals[0]["exact"]
     changed = {name for name, facts in source.archive_files().items() if before.get(name, facts) != facts}
     assert changed == set(), "what was in the archive is as it was"
+    # Its copy is gone, so a step that is cleared alone fails; what find_marker found once proves nothing now.
+    run = site.clear(run, "primary.recover_drill_copy", "primary.find_marker", "primary.report")
+    assert run.states["primary.find_marker"] == "upstream_failed" and run.states["primary.report"] == "failed"
+    assert site.ledger("select passed from pgops.recoveries") == [(False,)]
 
 
 def test_a_drill_whose_copy_holds_what_came_later_fails_and_cleans_up(site, source, monkeypatch):
@@ -62,7 +88,6 @@ def test_a_drill_whose_copy_holds_what_came_later_fails_and_cleans_up(site, sour
         return replace(marker, target=target)
 
     site.monkeypatch.setattr(drill, "leave_marker", late)
-    backed_up(source)
     run = site.run(DAG)
     assert run.state == "failed" and run.states["primary.find_marker"] == "failed"
     assert run.states["primary.clean_up"] == "success" and left_behind(source) == ([], 0)
@@ -77,7 +102,6 @@ def test_an_rpo_and_an_rto_that_are_missed_fail_the_drill_though_it_recovers(sit
     source.server.execute("alter system set archive_timeout = 0")
     source.server.execute("select pg_reload_conf()")
     site.fleet(strict)
-    backed_up(source)
     run = site.run(DAG)
     assert run.state == "failed" and run.states["primary.find_marker"] == "success"
     failures = run.xcom("primary.report", "report")["failures"]
@@ -87,7 +111,8 @@ def test_an_rpo_and_an_rto_that_are_missed_fail_the_drill_though_it_recovers(sit
 
 
 def test_a_drill_says_so_when_wal_flows_but_there_is_no_base_backup(site, source):
-    run = site.run(DAG)
+    with no_base_backup(source):
+        run = site.run(DAG)
     assert run.state == "failed" and run.states["primary.plan_drill"] == "failed"
     assert any("no base backup from which it can be restored" in shown(message) for message in site.messages())
     assert left_behind(source) == ([], 0)
@@ -102,17 +127,12 @@ def test_a_drill_says_so_when_wal_stopped_arriving(site, source):
     error = run.xcom("primary.wait_until_archived", "problem")["error"]
     assert "WAL stopped arriving" in error and "archive_command failed on" in error
     assert left_behind(source) == ([], 0)
-    source.server.execute("alter system reset archive_command")
-    source.server.execute("select pg_reload_conf()")
 
 
 # --- every hour ---
 
 
 def test_the_watch_keeps_what_is_restorable_and_removes_copies_whose_time_is_over(site, source):
-    backed_up(source)
-    source.commit_later()
-    source.archived()
     target = source.now().isoformat()
     source.commit_later()
     assert site.run("point_in_time_recovery", database="app", target_time=target, keep_hours=0.1).state == "success"
@@ -137,10 +157,10 @@ def left_folders(source: Source) -> list[str]:
 
 
 def test_the_watch_fails_when_there_is_no_base_backup_and_when_wal_stopped_arriving(site, source):
-    run = site.run("backup_watch")
+    with no_base_backup(source):
+        run = site.run("backup_watch")
     assert run.states["recoverability[0]"] == "failed"
     assert "there is no usable base backup" in run.xcom("recoverability", "problem", 0)["error"]
-    backed_up(source)
     source.commit_later()
     source.archived()
     source.server.execute("alter system set archive_command = 'false'")
@@ -153,5 +173,3 @@ def test_the_watch_fails_when_there_is_no_base_backup_and_when_wal_stopped_arriv
     run = site.run("backup_watch")
     assert run.states["recoverability[0]"] == "failed"
     assert "WAL stopped arriving" in run.xcom("recoverability", "problem", 0)["error"]
-    source.server.execute("alter system reset archive_command")
-    source.server.execute("select pg_reload_conf()")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -11,11 +12,12 @@ import pytest
 
 from pgops.errors import PgOpsError, Refused
 from pgops.physical.archive import rewritten
-from pgops.physical.engines import tablespace_directory
+from pgops.physical.engines import WalgEngine, tablespace_directory
 from pgops.physical.model import BaseBackup
+from pgops.physical.store import Secrets
 from sandbox.objectstore import S3Server
 from tests import servers
-from tests.physical.archived import Archived, asked, recovered
+from tests.physical.archived import Archived, archived_server, asked, recovered, walg
 
 
 def quiet(line: str) -> None:
@@ -137,3 +139,68 @@ def test_a_segment_archived_twice_passes_if_it_is_the_same_and_is_refused_or_fou
     os.utime(stored, (an_hour_ago, an_hour_ago))
     assert servers.eventually(lambda: name in rewritten(engine.archive()))
     assert archive(first) == 0
+
+
+def test_a_store_that_is_away_for_a_moment_is_waited_for(each_archived: Archived, s3: S3Server) -> None:
+    engine, host, target = each_archived.engine, each_archived.host, each_archived.folder / "waited-for"
+    name = each_archived.switch()
+    assert each_archived.archived(name)
+    command = engine.restore_command(host).replace("%f", name).replace("%p", str(target))
+    s3.stop()
+    back = threading.Timer(3, s3.start)
+    back.start()
+    host.run(("sh", "-c", command))
+    back.join()
+    assert target.stat().st_size == 16 << 20
+
+
+def test_a_host_with_an_envdir_needs_no_file_of_ours(each_archived: Archived) -> None:
+    folder, target = each_archived.folder / "envdir", each_archived.folder / "by-envdir"
+    engine = each_archived.engine
+    variables = engine._store_environment(engine.store) if engine.name == "walg" else engine._environment()
+    folder.mkdir()
+    for name, value in variables.items():
+        (folder / name).write_text(f"{value}\n")
+    source = replace(engine.source, secrets=Secrets(envdir=PurePosixPath(folder)))
+    command = type(engine)(source, engine.store, each_archived.bucket).restore_command(each_archived.host)
+    name = each_archived.switch()
+    assert each_archived.archived(name)
+    command = command.replace("%f", name).replace("%p", str(target))
+    each_archived.host.run(("sh", "-c", command))
+    assert target.stat().st_size == 16 << 20
+    folder.rename(folder.with_name("away"))
+    assert each_archived.host.run(("sh", "-c", command), check=False).code == 126
+
+
+def test_a_backup_that_is_marked_to_be_kept_is_known_and_stays(each_archived: Archived, pushed: BaseBackup) -> None:
+    engine, host = each_archived.engine, each_archived.host
+    newer = engine.push(quiet)
+    assert pushed.backup_id in engine.prune([newer.backup_id], dry_run=True) or newer.parent is not None
+    if engine.name == "barman":
+        keep = [*engine._command("backup-keep"), "--target", "full", *engine._where(), pushed.backup_id]
+        host.run(keep, engine._environment())
+    else:
+        engine._walg(host, "backup-mark", pushed.backup_id)
+    assert {one.backup_id: one.permanent for one in engine.backups()}[pushed.backup_id]
+    assert engine.prune([newer.backup_id], dry_run=True) == ()
+
+
+def test_wal_g_takes_a_server_over_the_replication_protocol_or_says_that_it_cannot(s3: S3Server, bucket) -> None:
+    """WAL-G 3.0.8 cannot since PostgreSQL 15; those after it can. Tablespaces are refused in any case."""
+    with archived_server(walg, servers.MAJORS[0], s3, bucket) as archived:
+        engine = WalgEngine(replace(archived.engine.source, host=None), archived.store, archived.bucket)
+        archived.server.execute("CREATE TABLE rows AS SELECT g FROM generate_series(1, 500) g")
+        try:
+            made = engine.push(quiet)
+        except Refused as refused:
+            assert "issue 1385" in refused.what and engine.backups() == ()
+        else:
+            assert made.parent is None and archived.archived(made.last_wal) and engine.verify(made) == ()
+            directory = PurePosixPath(archived.folder / "streamed")
+            engine.fetch(made, directory, archived.host, quiet)
+            assert archived.host.exists(directory / "backup_label")
+        folder = archived.folder / "extra"
+        folder.mkdir()
+        archived.server.execute(f"CREATE TABLESPACE extra LOCATION '{folder}'")
+        with pytest.raises(Refused, match="tablespaces over the replication protocol: extra"):
+            engine.push(quiet)

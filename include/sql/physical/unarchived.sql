@@ -4,8 +4,11 @@
 -- Note: without any archived segment, since the statistics began. What is younger than the last archived segment is no
 --   older than its archiving; a switch leaves the next segment empty but for a few records of the server's own, which
 --   carry nobody's data: less than 64 KiB do not count.
+--   After a timeline's history file, which comes before its first segment, only a failure tells that one waits.
 SELECT CASE
            WHEN a.last_archived_wal IS NULL THEN a.stats_reset
+           WHEN a.last_archived_wal !~ '^[0-9A-F]{24}' THEN
+               CASE WHEN a.last_failed_time > a.last_archived_time THEN a.last_archived_time END
            WHEN pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), w.archived_until) > 65536
                THEN a.last_archived_time
        END AS since

@@ -30,7 +30,7 @@ class PhysicalPolicy(Policy):
         differences where the host can be reached).
     connection: of a role that may take base backups (include/sql/roles/physical.sql).
     host: where the server's files are: local, or an Airflow connection of type ssh; nowhere when empty: then WAL-G
-        alone can work, over the replication protocol (full backups, one stream, no tablespaces).
+        alone can work, over the replication protocol (full backups, one stream, no tablespaces; newer than 3.0.8).
     run_as: what goes before a command there, so that it runs as the owner of the files: [sudo, -n, -u, postgres].
     data_directory: asked from the server when empty.
     programs: the folder of the engine's programs on the hosts; PATH when empty.

@@ -18,6 +18,14 @@ def run_name(context: Mapping[str, Any]) -> str:
     return f"{context['dag'].dag_id}/{context['run_id']}"
 
 
+def task_states(context: Mapping[str, Any]) -> Mapping[str, str]:
+    """The states of this run's tasks. What a task has left in XCom stays until it runs again: when a task before it was
+    cleared and failed, only its state tells that it is of another day."""
+    states = context["ti"].get_task_states(dag_id=context["dag"].dag_id, run_ids=[context["run_id"]])
+    found: Mapping[str, str] = states.get(context["run_id"], states)
+    return found
+
+
 def requester(context: Mapping[str, Any]) -> str:
     """Who triggered this run."""
     return context["dag_run"].triggering_user_name or "nobody that Airflow knows"

@@ -19,7 +19,7 @@ from pgops.fleet import Database, Fleet, load_fleet
 from pgops.operators import resources
 from pgops.operators.alerting import record_run, tell_slack
 from pgops.operators.approval import ApprovalRules, SecondPersonOperator
-from pgops.operators.base import PgOpsOperator
+from pgops.operators.base import PgOpsOperator, task_states
 from pgops.operators.recovery_desk import desk, recovery_id, recovery_policy
 from pgops.operators.recovery_jobs import Beside, Job, Over, databases_on
 from pgops.operators.results import from_xcom, to_xcom
@@ -72,13 +72,13 @@ def target_of(params: Mapping[str, Any]) -> tuple[Target, datetime | None]:
 def job_of(context: Mapping[str, Any], fleet: Fleet, database: Database, plan: RecoveryPlan) -> Job:
     """The recovery of a run."""
     params, found = context["params"], desk(fleet, database)
-    started_at = context["dag_run"].run_after or datetime.now(UTC)
     given = found, database, recovery_id(found.server.name, context), plan
     if params["mode"] == IN_PLACE:
         planned = context["ti"].xcom_pull(task_ids="plan_recovery") or {}
+        started_at = context["dag_run"].run_after or datetime.now(UTC)
         return Over(*given, started_at=started_at, data=planned.get("data"))
     hours = float(params.get("keep_hours") or found.policy.keep_hours)
-    return Beside(*given, started_at=started_at, keep=timedelta(hours=hours))
+    return Beside(*given, keep=timedelta(hours=hours))
 
 
 class PlanRecoveryOperator(PgOpsOperator):
@@ -107,14 +107,16 @@ class PlanRecoveryOperator(PgOpsOperator):
             rates=rates(found.ledger(), found.server.name),
         )
         job = job_of(context, fleet, database, plan)
-        way_back: tuple[str, ...] = ()
-        if isinstance(job, Over):
+        begun = job.progress()
+        if begun is not None:  # this task was cleared: what was begun goes on, to where it was to go
+            plan = begun.plan
+        elif isinstance(job, Over):
             in_place.refuse_unfit_site(job.site, plan)
-            way_back = job.way_back()
-        elif job.progress() is None:
+        else:
             recover.refuse_full(place, plan)
             if plan.needs is not None:
                 refuse_unfit(place.host, place.bindir, plan.needs)
+        way_back = job.way_back() if isinstance(job, Over) else ()
         lines = plan.lines()
         for line in (*lines, *(f"the way back: {one}" for one in way_back)):
             log.info("%s", line)
@@ -232,6 +234,10 @@ class CheckCopyOperator(RecoveryStep):
         """Return the checks and the counts."""
         from pgops.physical.checks import Check, amcheck, ask_canaries, count_rows
 
+        progress = job.progress()
+        if isinstance(job, Over) and progress is not None and progress.address:
+            served = Check("rows", False, 0.0, "not asked", skipped="the server serves again already")
+            return {"checks": [to_xcom(served)], "counts": []}
         cluster, policy = job.cluster(), job.desk.policy
         dbname = resources.dsn(database.connection).dbname
         canaries = database.drill.canaries if database.drill else ()
@@ -312,7 +318,8 @@ class RecoveryReportOperator(PgOpsOperator):
 
         ti, params, settings = context["ti"], context["params"], fleet.checked_settings()
         planned = ti.xcom_pull(task_ids="plan_recovery")
-        done = {step: ti.xcom_pull(task_ids=step) for step in STEPS}
+        states = task_states(context)
+        done = {step: ti.xcom_pull(task_ids=step) if states.get(step) == "success" else None for step in STEPS}
         plan = from_xcom(RecoveryPlan, planned["plan"]) if planned else None
         job = job_of(context, fleet, database, plan) if plan else None
         progress = job.progress() if job else None

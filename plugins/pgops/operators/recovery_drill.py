@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from pgops.errors import PgOpsError
 from pgops.fleet import Fleet, Server
 from pgops.operators.alerting import record_run, tell_slack
-from pgops.operators.base import ServerOperator
+from pgops.operators.base import ServerOperator, task_states
 from pgops.operators.recovery import first_problem
 from pgops.operators.recovery_desk import Desk, recovery_id, server_desk
 from pgops.operators.recovery_jobs import Beside
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STEPS = ("mark", "wait_until_archived", "plan_drill", "restore_drill_copy", "recover_drill_copy", "find_marker")
-_LEFT_FOR = timedelta(hours=6)  # a drill's copy that nothing else removes
 
 
 class DrillStep(ServerOperator):
@@ -68,7 +67,7 @@ class DrillStep(ServerOperator):
 
         plan: RecoveryPlan = from_xcom(RecoveryPlan, self.pulled(context, "plan_drill"))
         given = desk, None, recovery_id(f"drill-{desk.server.name}", context), plan
-        return Beside(*given, started_at=context["dag_run"].run_after or datetime.now(UTC), keep=_LEFT_FOR)
+        return Beside(*given, keep=timedelta())
 
 
 class MarkOperator(DrillStep):
@@ -194,7 +193,9 @@ class RecoveryDrillReportOperator(DrillStep):
         from pgops.physical.drill import Marker
         from pgops.physical.plan import RecoveryPlan
 
-        left = {step: self.pulled(context, step) for step in STEPS}
+        states = task_states(context)
+        done = [step for step in STEPS if states.get(self.named(step)) == "success"]
+        left = {step: self.pulled(context, step) if step in done else None for step in STEPS}
         marker = from_xcom(Marker, left["wait_until_archived"] or left["mark"]) if left["mark"] else None
         plan = from_xcom(RecoveryPlan, left["plan_drill"]) if left["plan_drill"] else None
         measured = left["recover_drill_copy"] or {}

@@ -6,7 +6,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pgops.errors import Refused
@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+# An unfinished copy is somebody's work for as long as its tasks may take; nobody needs it afterwards.
+_UNFINISHED = timedelta(days=2)
+
+
 @dataclass(frozen=True)
 class Progressed:
-    """How far a recovery is, whatever its mode."""
+    """How far a recovery is, whatever its mode; `plan` is the one that it was begun with."""
 
-    phase: str
+    plan: RecoveryPlan
     fetch_seconds: float
     replay_seconds: float
     reached: Reached | None
@@ -93,14 +97,14 @@ class Beside(Job):
     """A recovery side by side.
 
     Args:
-        started_at, keep: when it was asked for, and how long its copy stays up.
+        keep: how long its copy stays up once people were let in.
     """
 
     mode = "side by side"
 
-    def __init__(self, *given: Any, started_at: datetime, keep: timedelta) -> None:
+    def __init__(self, *given: Any, keep: timedelta) -> None:
         super().__init__(*given)
-        self.started_at, self.keep = started_at, keep
+        self.keep = keep
         self.place = self.desk.place()
 
     def lease(self, context: Mapping[str, Any]) -> Lease:
@@ -111,8 +115,9 @@ class Beside(Job):
         """Fetch, into a folder of its own; those whose time is over make room first."""
         from pgops.physical import recover, state
 
-        state.sweep(self.place, self.started_at)
-        recovery = recover.prepare(self.place, self.id, self.plan, self.started_at, self.keep)
+        now = datetime.now(UTC)
+        state.sweep(self.place, now)
+        recovery = recover.prepare(self.place, self.id, self.plan, now, _UNFINISHED)
         recover.restore(self.place, recovery, self.desk.engine)
 
     def recover(self) -> None:
@@ -131,7 +136,7 @@ class Beside(Job):
         """Let the operator's roles in, with the source's passwords."""
         from pgops.physical import recover
 
-        recover.let_in(self.place, self._state(), self._roles())
+        recover.let_in(self.place, self._state(), self._roles(), datetime.now(UTC) + self.keep)
 
     def progress(self) -> Progressed | None:
         """As its file has it."""
@@ -142,7 +147,7 @@ class Beside(Job):
             return None
         is_open = self.database is not None and found.phase == "open"
         return Progressed(
-            phase=found.phase,
+            plan=found.plan,
             fetch_seconds=found.fetch_seconds,
             replay_seconds=found.replay_seconds,
             reached=found.reached,
@@ -234,7 +239,7 @@ class Over(Job):
             return None
         standbys = in_place.standby_commands(self.site, found)
         return Progressed(
-            phase=found.phase,
+            plan=found.plan,
             fetch_seconds=found.fetch_seconds,
             replay_seconds=found.replay_seconds,
             reached=found.reached,

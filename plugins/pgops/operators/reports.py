@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from pgops.fleet import Settings
 from pgops.operators.alerting import record_run, tell_slack
+from pgops.operators.base import task_states
 from pgops.operators.fleet_report import FleetReportOperator
 from pgops.operators.results import pulled
 
@@ -47,8 +48,7 @@ class NightlyReportOperator(FleetReportOperator):
         from pgops.alerts.messages import NightlyReport, nightly_message
 
         settings = self.settings()
-        states = context["ti"].get_task_states(dag_id=context["dag"].dag_id, run_ids=[context["run_id"]])
-        states = states.get(context["run_id"], states)
+        states = task_states(context)
         outcomes: dict[str, dict[str, Any]] = {}
         for group, names in self.groups.items():
             outcomes |= self._outcomes(context, group, names, states)

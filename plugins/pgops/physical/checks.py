@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -103,9 +104,9 @@ def count_rows(cluster: Cluster, dbname: str) -> tuple[Count, ...]:
     """Count the rows of every table, the largest first; a very large one's are estimated."""
     counts = []
     for line in cluster.ask(sql_text("physical/tables.sql"), dbname).splitlines():
-        size, estimate, name = line.split("|", 2)
-        if int(size) > _COUNTED_BYTES:
-            counts.append(Count(name, max(0, int(estimate)), True))
+        size, estimate, name = json.loads(line)
+        if size > _COUNTED_BYTES:
+            counts.append(Count(name, max(0, estimate), True))
         else:
             counts.append(Count(name, int(cluster.ask(f"SELECT count(*) FROM {name}", dbname)), False))
     return tuple(counts)

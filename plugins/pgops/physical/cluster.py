@@ -122,17 +122,21 @@ class Cluster:
             PgOpsError: psql failed; with what the server said.
         """
         command = [self._program("psql"), "-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", "-f", "-"]
-        command += ["-h", str(self.sockets), "-p", str(self.port), "-U", self.superuser, "-d", dbname]
+        command += ["-h", str(self.sockets), "-p", str(self.port), "-U", self.superuser]
         options = "-c statement_timeout=600000 -c lock_timeout=30000"
         options += f" -c search_path={search_path}" if search_path is not None else ""
         options += f" -c default_transaction_read_only={'on' if readonly else 'off'}"
-        environment = {"PGAPPNAME": "pgops.recovery", "PGCONNECT_TIMEOUT": "10", "PGOPTIONS": options, "LC_ALL": "C"}
+        # As an argument, a name with = in it would be a connection string.
+        environment = {"PGDATABASE": dbname, "PGAPPNAME": "pgops.recovery", "PGCONNECT_TIMEOUT": "10", "LC_ALL": "C"}
+        environment["PGOPTIONS"] = options
         return self.host.run(command, environment, given=statement.encode()).stdout.strip()
 
     def amcheck(self, dbname: str, jobs: int) -> list[str]:
         """Run pg_amcheck on a database that has the extension; return what it found."""
         command = [self._program("pg_amcheck"), "--no-password", f"--jobs={jobs}"]
-        command += ["-h", str(self.sockets), "-p", str(self.port), "-U", self.superuser, dbname]
+        command += ["-h", str(self.sockets), "-p", str(self.port), "-U", self.superuser, "--maintenance-db=postgres"]
+        pattern = dbname.replace('"', '""')
+        command += [f'--database="{pattern}"']
         done = self.host.run(command, {"PGAPPNAME": "pgops.recovery.amcheck"}, check=False)
         found = done.stdout.splitlines()
         return (

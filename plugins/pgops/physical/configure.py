@@ -33,7 +33,8 @@ def recovery_settings(plan: RecoveryPlan, restore_command: str) -> dict[str, str
         settings[stop[0]] = stop[1]
     return settings | {
         "restore_command": restore_command,
-        "recovery_target_timeline": str(plan.timeline),
+        # By its number PostgreSQL asks for its history, which an archive that began later does not have.
+        "recovery_target_timeline": "current" if plan.timeline == plan.backup.timeline else str(plan.timeline),
         "recovery_target_inclusive": "on",
         "recovery_target_action": "promote",
         "recovery_min_apply_delay": "0",
@@ -98,10 +99,13 @@ def overrule(cluster: Cluster, settings: Mapping[str, str]) -> None:
 
 def write_hba(cluster: Cluster, roles: Iterable[str] = (), networks: Iterable[str] = ()) -> None:
     """Let in the owner of the files and, from the host itself and these networks, these roles with their passwords."""
-    lines = [f'local all "{cluster.superuser}" trust']
-    for role in dict.fromkeys(roles):
-        name = role.replace('"', '""')
-        lines += [f'host all "{name}" {network} scram-sha-256' for network in ("127.0.0.1/32", "::1/128", *networks)]
+
+    def named(role: str) -> str:
+        return '"' + role.replace('"', '""') + '"'
+
+    lines = [f"local all {named(cluster.superuser)} trust"]
+    for role in map(named, dict.fromkeys(roles)):
+        lines += [f"host all {role} {network} scram-sha-256" for network in ("127.0.0.1/32", "::1/128", *networks)]
     cluster.host.write(cluster.folder / "hba.conf", ("\n".join(lines) + "\n").encode())
     cluster.host.write(cluster.folder / "ident.conf", b"")
 

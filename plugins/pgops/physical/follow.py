@@ -13,6 +13,7 @@ from pgops import units
 from pgops.errors import PgOpsError
 from pgops.include import sql_text
 from pgops.physical.cluster import Cluster, log_words
+from pgops.physical.intervals import told
 from pgops.physical.plan import RecoveryPlan
 from pgops.physical.state import Reached
 from pgops.physical.wal import lsn, lsn_text, number_of
@@ -30,8 +31,9 @@ _STOP_LSN = re.compile(r'WAL location \(LSN\) "([0-9A-F]+/[0-9A-F]+)"')
 _REDO_DONE = re.compile(r"redo done at ([0-9A-F]+/[0-9A-F]+)")
 _LAST_COMMIT = re.compile(rf"last completed transaction was at log time {_TIME}")
 # The archive gave nothing more though the plan knows that there is more; or what the last server left is still there.
+_ENDED_EARLY = "recovery ended before configured recovery target was reached"
 _PASSING = (
-    "recovery ended before configured recovery target was reached",
+    _ENDED_EARLY,
     "could not locate required checkpoint record",
     "could not restore file",  # the command said with an exit code above 125 that the archive is out of reach
     "pre-existing shared memory block",
@@ -89,7 +91,7 @@ def _wait(cluster: Cluster, progress: _Progress) -> None:
     while True:
         gone = 0 if cluster.running() else gone + 1
         if gone >= _GONE_AFTER:
-            raise _died(cluster)
+            raise _died(cluster, progress.plan)
         if not gone and cluster.answers():
             row = _state(cluster)
             if row is not None:
@@ -117,7 +119,7 @@ def _state(cluster: Cluster) -> list[str] | None:
         return None
 
 
-def _died(cluster: Cluster) -> RecoveryFailed:
+def _died(cluster: Cluster, plan: RecoveryPlan) -> RecoveryFailed:
     said = _START.split(cluster.said())[-1]  # of its last start
     words = log_words(said)
     passing = any(one in words for one in _PASSING)
@@ -127,11 +129,26 @@ def _died(cluster: Cluster) -> RecoveryFailed:
         remedy = "Free space on the recovery host, then try again: it goes on where it was"
     elif passing:
         remedy = "Look whether the archive can be reached and holds every segment of the plan, then try again"
+    if _ENDED_EARLY in words:
+        words += _how_far(said, plan)
     return RecoveryFailed(
         f"The server died in its recovery: {words}",
         where=f"{cluster.where}, {cluster.log}",
         remedy=remedy,
         retry=passing or PORT_TAKEN in said,
+    )
+
+
+def _how_far(said: str, plan: RecoveryPlan) -> str:
+    """Where replay ended against what the archive lists, and how to get that much."""
+    redo, commits, fetched = _REDO_DONE.findall(said), _LAST_COMMIT.findall(said), _RESTORED.findall(said)
+    if not redo:
+        return f"; nothing was replayed, and the archive lists WAL from {plan.first_wal} to {plan.last_wal}"
+    last = f", after the transaction of {told(_utc(commits[-1]))}" if commits else ""
+    come = f"; {fetched[-1]} is the last segment that came" if fetched else ""
+    return (
+        f"; replay ended at {redo[-1]}{last}{come}, and the archive lists WAL up to {plan.last_wal}: what follows"
+        f" was not to be had, or is damaged. So much can be recovered: target {redo[-1]}"
     )
 
 
@@ -192,12 +209,12 @@ def judge(cluster: Cluster, plan: RecoveryPlan) -> Reached:
         raise RecoveryFailed(
             f"This is not the state of {plan.target.text}: {problem}",
             where=f"{cluster.where}, {cluster.log}",
-            remedy="Nothing of it may be used; it begins anew when it is tried again",
-            retry=True,
+            remedy="Nothing of it may be used: clear restore_copy and what follows it, which begins anew",
+            retry=False,
             anew=True,
         )
     if not cluster.running():
-        raise _died(cluster)
+        raise _died(cluster, plan)
     return reached
 
 

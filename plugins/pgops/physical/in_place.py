@@ -22,7 +22,14 @@ from pgops import units
 from pgops.errors import PgOpsError, Refused
 from pgops.include import sql_text
 from pgops.physical.cluster import Cluster
-from pgops.physical.configure import overrule, quiet_settings, recovery_settings, write_hba
+from pgops.physical.configure import (
+    from_control,
+    make_configurable,
+    overrule,
+    quiet_settings,
+    recovery_settings,
+    write_hba,
+)
 from pgops.physical.follow import RecoveryFailed, follow, judge
 from pgops.physical.model import Engine, Host
 from pgops.physical.plan import RecoveryPlan
@@ -36,6 +43,7 @@ Phase = Literal["begun", "aside", "fetched", "configured", "recovered", "serving
 APPLICATION = "pgops.recovery"
 STOP_SECONDS = 120
 _SPARE_BYTES = 256 << 20
+_KEPT = ".before-recovery-"
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,7 @@ class InPlace:
     Attributes:
         kept: the old data directory's new name.
         slots, standbys: what hung on the server before it was stopped.
+        asked: whether it could tell.
     """
 
     id: str
@@ -98,6 +107,7 @@ class InPlace:
     started_at: datetime
     slots: tuple[Slot, ...] = ()
     standbys: tuple[str, ...] = ()
+    asked: bool = True
     phase: Phase = "begun"
     fetch_seconds: float = 0.0
     replay_seconds: float = 0.0
@@ -120,38 +130,44 @@ def _write(site: Site, state: InPlace) -> InPlace:
 
 
 def way_back(site: Site, kept: str) -> tuple[str, ...]:
-    """The commands that undo it, for the host of the server. Somebody reads them before anything is touched."""
-    stop = shlex.join(site.stop) if site.stop else f"{site.bindir}/pg_ctl stop -m fast -D {site.data}"
-    start = (
-        shlex.join(site.start) if site.start else f"{site.bindir}/pg_ctl start -D {site.data} -l {site.folder}/back.log"
-    )
-    return (stop, f"mv {site.data} {site.data}.given-up", f"mv {kept} {site.data}", start)
+    """The commands that undo it, for the host of the server. Somebody reads them before anything is touched.
+
+    Carried out twice they do no harm: a directory is never moved into another.
+    """
+    data, given_up = str(site.data), kept.replace(_KEPT, ".given-up-")
+    stop = site.stop or (f"{site.bindir}/pg_ctl", "stop", "-m", "fast", "-D", data)
+    start = site.start or (f"{site.bindir}/pg_ctl", "start", "-D", data, "-l", f"{site.folder}/back.log")
+    return tuple(map(shlex.join, (stop, ("mv", "-T", data, given_up), ("mv", "-T", kept, data), start)))
 
 
 def kept_name(site: Site, at: datetime) -> str:
     """The dated name of the old data directory."""
-    return str(site.data.with_name(f"{site.data.name}.before-recovery-{at:%Y%m%dT%H%M%SZ}"))
+    return str(site.data.with_name(f"{site.data.name}{_KEPT}{at:%Y%m%dT%H%M%SZ}"))
 
 
 def begin(site: Site, recovery_id: str, plan: RecoveryPlan, at: datetime) -> InPlace:
     """Look whether it can be done, and note what hangs on the server. The server is not touched.
 
+    One of this id goes on where it was, also when it is done: doing it again would throw away what was written since.
+
     Raises:
-        Refused: it cannot, or another recovery in place was begun and has not ended.
+        Refused: it cannot; or another one was begun, has not ended and was not taken back; or this one was.
     """
     known = read(site)
-    if known is not None and known.phase != "done":
-        if known.id == recovery_id:
-            return known
+    if known is not None and known.id == recovery_id:
+        if known.phase != "begun":
+            _refuse_without_kept(site, known)
+        return known
+    if known is not None and known.phase != "done" and site.host.exists(PurePosixPath(known.kept)):
         raise Refused(
             f"A recovery in place was begun by {known.id} and has come to {known.phase!r}",
             where=f"{site.host.name}:{site.folder}",
             remedy="Clear that run's failed task, which goes on; or undo it: " + "; ".join(way_back(site, known.kept)),
         )
     refuse_unfit_site(site, plan)
-    slots, standbys = _hanging_on(site)
+    hanging = _hanging_on(site)
     site.host.run(["mkdir", "-p", "-m", "700", str(site.folder)])
-    return _write(site, InPlace(recovery_id, plan.server, plan, kept_name(site, at), at, slots, standbys))
+    return _write(site, InPlace(recovery_id, plan.server, plan, kept_name(site, at), at, *hanging))
 
 
 def refuse_unfit_site(site: Site, plan: RecoveryPlan) -> None:
@@ -170,6 +186,13 @@ def refuse_unfit_site(site: Site, plan: RecoveryPlan) -> None:
         raise Refused(
             "There is no data directory", where=site.where, remedy="Correct the server's entry in the fleet file"
         )
+    if not site.start and not site.host.exists(site.data / "postgresql.conf"):
+        raise Refused(
+            "postgresql.conf is not in the data directory, so pg_ctl cannot start this server as it was",
+            where=site.where,
+            remedy="Set in_place.stop and in_place.start in the fleet file to the commands of its service, such as"
+            " [systemctl, start, postgresql@15-main]; nothing was touched",
+        )
     mounted = site.host.run(["mountpoint", "-q", str(site.data)], check=False).code == 0
     if mounted or site.host.run(["test", "-w", str(site.data.parent)], check=False).code != 0:
         raise Refused(
@@ -187,17 +210,17 @@ def refuse_unfit_site(site: Site, plan: RecoveryPlan) -> None:
         )
 
 
-def _hanging_on(site: Site) -> tuple[tuple[Slot, ...], tuple[str, ...]]:
-    """Slots and standbys, if the server can be asked; it may be down, which is why it is recovered."""
+def _hanging_on(site: Site) -> tuple[tuple[Slot, ...], tuple[str, ...], bool]:
+    """Slots and standbys, and whether the server could be asked; it may be down, which is why it is recovered."""
     try:
         with connect(site.dsn, APPLICATION) as connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
             cursor.execute(sql_text("physical/slots.sql"))
             slots = tuple(Slot(row["name"], row["plugin"], row["database"]) for row in cursor.fetchall())
             cursor.execute(sql_text("physical/standbys.sql"))
-            return slots, tuple(row["standby"] for row in cursor.fetchall())
+            return slots, tuple(row["standby"] for row in cursor.fetchall()), True
     except PgOpsError as error:
         log.warning("the server cannot say which slots and standbys it has: %s", error)
-        return (), ()
+        return (), (), False
 
 
 def set_aside(site: Site, state: InPlace, watch: Callable[[str], None] = log.info) -> InPlace:
@@ -234,12 +257,13 @@ def restore(site: Site, state: InPlace, engine: Engine, watch: Callable[[str], N
 
 
 def _refuse_without_kept(site: Site, state: InPlace) -> None:
-    """Nothing is ever removed while the old files have not their dated name."""
+    """Nothing is removed or written while the old files have not their dated name: the others may be somebody's."""
     if not site.host.exists(PurePosixPath(state.kept) / "global" / "pg_control"):
         raise Refused(
             f"The old data directory is not at {state.kept}",
             where=site.where,
-            remedy="Somebody moved it: look before anything else is done; nothing was removed",
+            remedy="Somebody took the way back, or removed it: then this recovery is over, and another run begins anew."
+            " Nothing was touched",
         )
 
 
@@ -251,6 +275,12 @@ def recover(
     patience_seconds: float = 600.0,
 ) -> InPlace:
     """Replay up to the target and promote; nobody but the owner of the files is let in."""
+    if state.phase in ("begun", "aside"):
+        raise Refused(
+            "The base backup was not fetched", where=site.where, remedy="Clear the task that restores it, restore_copy"
+        )
+    if state.phase not in ("serving", "done"):
+        _refuse_without_kept(site, state)
     if state.phase == "fetched":
         state = _configured(site, state, engine.restore_command(site.host))
     if state.phase == "configured":
@@ -271,14 +301,20 @@ def recover(
 
 
 def _configured(site: Site, state: InPlace, restore_command: str) -> InPlace:
-    """Today's settings, not those of the backup; and over them those of a recovery."""
+    """Today's settings, not those of the backup; and over them those of a recovery.
+
+    Where postgresql.conf lies elsewhere, as on Debian, there are none until the service starts the server again.
+    """
     cluster = site.cluster
     cluster.make_sockets()
     copy = 'for file in "$1"/*.conf; do [ ! -e "$file" ] || cp -p -- "$file" "$2"/; done'
     site.host.run(["sh", "-c", copy, "sh", state.kept, str(site.data)])
+    elsewhere = _configured_elsewhere(site, state)
+    make_configurable(cluster, state.plan.needs.libraries if state.plan.needs else ())
     overrule(
         cluster,
         {
+            **(from_control(cluster.control()) if elsewhere else {}),
             **quiet_settings(cluster, f"recovery of {state.server}"),
             # It promotes into a timeline of its own, whose history must be in the archive before anything else is.
             "archive_mode": "on",
@@ -291,11 +327,18 @@ def _configured(site: Site, state: InPlace, restore_command: str) -> InPlace:
     return _write(site, replace(state, phase="configured"))
 
 
+def _configured_elsewhere(site: Site, state: InPlace) -> bool:
+    return not site.host.exists(PurePosixPath(state.kept) / "postgresql.conf")
+
+
 def serve(site: Site, state: InPlace, watch: Callable[[str], None] = log.info, seconds: float = 120) -> InPlace:
     """Start the server as it always was, and let everybody in again."""
     if state.phase == "recovered":
+        _refuse_without_kept(site, state)
         _stop_recovered(site, watch)
         overrule(site.cluster, {})
+        if _configured_elsewhere(site, state):
+            site.host.run(["rm", "-f", "--", str(site.data / "postgresql.conf")])
         if site.start:
             site.host.run(list(site.start))
         else:
@@ -352,11 +395,14 @@ def recreate_slots(dsn: Dsn, slots: Sequence[Slot], watch: Callable[[str], None]
 
 
 def standby_commands(site: Site, state: InPlace) -> tuple[str, ...]:
-    """What brings each standby back, on its own host: it has WAL that the primary no longer knows."""
+    """What seeds each standby anew, on its own host: it has WAL that the primary no longer knows."""
     reach = f"host={site.dsn.host} port={site.dsn.port} user={site.dsn.user}"
-    return tuple(
-        f"# {standby}: stop it, then\n"
-        f"pg_rewind --target-pgdata=<its data directory> --source-server='{reach}' --write-recovery-conf"
-        " --restore-target-wal"
-        for standby in state.standbys
+    seed = f"pg_basebackup -D <its data directory> -d '{reach}' -X stream -c fast -R -S <its slot>"
+    unknown = f"# which slots and standbys it had is not known, as it did not answer: ls {state.kept}/pg_replslot"
+    return (
+        *(
+            f"# {standby}: stop it, move its data directory away, then on its host\n{seed}"
+            for standby in state.standbys
+        ),
+        *(() if state.asked else (unknown,)),
     )

@@ -22,6 +22,7 @@ class Interval:
         ends_lsn: up to where the archive knows the WAL; unless `exact` the end of the last segment.
         last_wal: the last segment.
         missing: the segment that is not there after it.
+        broken: why the last segment's WAL ends amid it; empty when it is whole, or nobody has looked.
     """
 
     timeline: int
@@ -33,6 +34,7 @@ class Interval:
     last_wal: str
     missing: str
     exact: bool = False
+    broken: str = ""
 
     def is_gap_of(self, archive: WalArchive) -> bool:
         """Whether later segments of this timeline are there, so that one is missing in between."""

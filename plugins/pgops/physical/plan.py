@@ -130,8 +130,8 @@ def _unfit(text: str, what: str) -> Refused:
     return Refused(
         f"The target {text!r} is {what}",
         where="the target",
-        remedy="Give a time with its zone such as 2026-11-23T10:00:00Z, an LSN such as 0/3000060, the name of a "
-        "restore point, or latest; nothing was touched",
+        remedy="Give a time with its zone as an offset, such as 2026-11-23T10:00:00Z or ...+01:00 (a zone's name can "
+        "mean two instants), an LSN such as 0/3000060, the name of a restore point, or latest; nothing was touched",
     )
 
 
@@ -172,6 +172,8 @@ def plan(
     first = walk.number(backup.first_wal)
     wal_bytes = (last - first + 1) * archive.segment_bytes
     newest = max(one.timeline for one in possible.intervals)
+    if interval.broken and target.kind in ("latest", "name"):
+        notes.append(f"the WAL ends at {lsn_text(interval.ends_lsn)}, before what the archive lists: {interval.broken}")
     if interval.timeline != newest:
         notes.append(f"timeline {interval.timeline}, which timeline {newest} has left since: it was the live one then")
     return RecoveryPlan(
@@ -210,6 +212,8 @@ def _interval(server: str, target: Target, archive: WalArchive, possible: Restor
         assert target.at is not None
         live = [one for one in fitting if _live_at(one.timeline, target.at, archive)]
         fitting = live or fitting
+    if target.kind == "latest":  # a timeline whose recovery was taken back is younger, and ends earlier
+        return max(fitting, key=lambda one: (archive.segments.get(one.last_wal, one.ends_at), one.timeline))
     return max(fitting, key=lambda one: (one.timeline, one.begins_at))
 
 
@@ -243,8 +247,11 @@ def _out_of_reach(
         why = f"WAL segment {gap.missing} is missing before it"
     elif target.kind == "time":
         why = f"the archive holds no commit after it; the last is of {told(last.ends_at)}, `latest` leads there"
+        why += f" ({last.broken})" if last.broken else ""
     else:
-        why = f"the archived WAL ends at {lsn_text(last.ends_lsn)}, where {last.missing} is missing"
+        why = f"the archived WAL ends at {lsn_text(last.ends_lsn)}, " + (
+            last.broken or f"where {last.missing} is missing"
+        )
     return Refused(
         f"{server} cannot be recovered to {target.text}: {why}",
         where=f"the archive of {server}",

@@ -6,6 +6,7 @@ Each step goes on where a process that died has left it, or begins anew; the sou
 from __future__ import annotations
 
 import logging
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -46,7 +47,7 @@ def prepare(place: Place, recovery_id: str, plan: RecoveryPlan, now: datetime, k
         recovery_id: the folder's name.
         plan: what is recovered.
         now: when it was asked for.
-        keep: how long it stays up.
+        keep: after that it may be removed, finished or not.
 
     Raises:
         Refused: the host lacks something; nothing was touched.
@@ -196,12 +197,16 @@ def forget_runtime(server: Cluster) -> None:
     server.host.run(["rm", "-f", "--", *(str(server.data / name) for name in names)])
 
 
-def let_in(place: Place, recovery: Recovery, roles: Sequence[str]) -> Recovery:
-    """Let roles in, with their own passwords. Call it when all that must happen before has happened."""
+def let_in(place: Place, recovery: Recovery, roles: Sequence[str], until: datetime) -> Recovery:
+    """Let roles in, with their own passwords. Call it when all that must happen before has happened.
+
+    Args:
+        until: when the copy may be removed; the time that recovery took is not theirs.
+    """
     server = state.cluster(place, recovery)
     write_hba(server, roles, place.networks if place.listen else ())
     server.ask("SELECT pg_catalog.pg_reload_conf()")
-    return state.advanced(place, recovery, "open")
+    return state.advanced(place, recovery, "open", until=until)
 
 
 def running(place: Place, recovery: Recovery) -> Cluster:
@@ -229,10 +234,10 @@ def address(place: Place, recovery: Recovery) -> str:
 def looks(place: Place, recovery: Recovery, role: str, database: str) -> tuple[str, ...]:
     """How to look into it, and how to copy one table back."""
     host = place.listen or "localhost"
-    reach = f"--host={host} --port={recovery.port} --username={role}"
+    reach = shlex.join([f"--host={host}", f"--port={recovery.port}", f"--username={role}", database])
     return (
-        f"psql {reach} {database}",
-        f"pg_dump {reach} --table=public.<table> {database} | psql --dbname={database} <the live server>",
+        f"psql {reach}",
+        f"pg_dump --table=public.<table> {reach} | psql --dbname={shlex.quote(database)} <the live server>",
     )
 
 

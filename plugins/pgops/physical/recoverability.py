@@ -34,14 +34,24 @@ _END = re.compile(
     r" ?(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) UTC"
 )
 _LAST = re.compile(r"lsn: ([0-9A-F]+/[0-9A-F]+)")
+_BROKEN = re.compile(r"^pg_waldump: (?:error|fatal): (?P<why>.*)$", re.MULTILINE)
+# Of all that pg_waldump prints: the last commit, the last record, and what it could not read.
+_LAST_LINES = (
+    f"awk '/desc: ({'|'.join(_RECORDS)})/ {{ commit = $0 }} /lsn: / {{ last = $0 }}"
+    " /^pg_waldump: (error|fatal): / { error = $0 } END { print commit; print last; print error }'"
+)
 
 
 @dataclass(frozen=True)
 class Ended:
-    """What a segment ends with: its last record, and its last commit; None when it holds none."""
+    """What a segment ends with: its last record, and its last commit; None when it holds none.
+
+    A whole segment is filled, or ended by a switch; `broken` says why this one's records end before.
+    """
 
     last_lsn: int | None
     commit_at: datetime | None
+    broken: str = ""
 
 
 class WalReader:
@@ -84,24 +94,23 @@ class WalReader:
                 remedy="Run the command by hand and look at what it does",
             )
         dump = shlex.join([str(self.bindir / "pg_waldump"), str(path)])
-        # At the end of what was written pg_waldump finds no record and says so: no failure of ours.
-        kept = f"{{ {dump} || true; }} 2>/dev/null"
-        commits = f"{kept} | grep -E 'desc: ({'|'.join(_RECORDS)})' | tail -n 1; echo; {kept} | tail -n 1"
         try:
-            said = self.host.run(["sh", "-c", commits], {"TZ": "UTC", "LC_ALL": "C"}).stdout
+            said = self.host.run(["sh", "-c", f"{dump} 2>&1 | {_LAST_LINES}"], {"TZ": "UTC", "LC_ALL": "C"}).stdout
         finally:
             self.host.run(["rm", "-f", "--", str(path)], check=False)
-        commit, last = _END.search(said), _LAST.findall(said)
+        commit, last, broken = _END.search(said), _LAST.findall(said), _BROKEN.search(said)
         return Ended(
             last_lsn=lsn(last[-1]) if last else None,
             commit_at=datetime.fromisoformat(commit["at"]).replace(tzinfo=UTC) if commit else None,
+            broken=broken["why"] if broken else "",
         )
 
 
 def exact(interval: Interval, archive: WalArchive, reader: WalReader) -> Interval:
     """An interval that ends with its last commit.
 
-    A segment that cannot be read is as good as missing, unless no segment can be read.
+    A segment that cannot be read is as good as missing, unless no segment can be read. One that can be read in part
+    ends the interval where its records do.
 
     Args:
         interval: as the lists tell it.
@@ -125,6 +134,9 @@ def exact(interval: Interval, archive: WalArchive, reader: WalReader) -> Interva
             unread, number = error, number - 1
             found = replace(found, last_wal=walk.name(number), missing=walk.name(number + 1))
             continue
+        if ended.broken:
+            why = f"WAL segment {walk.name(number)} is damaged: {ended.broken}"
+            found, ends_lsn = replace(found, last_wal=walk.name(number), broken=why), None
         ends_lsn = ends_lsn or ended.last_lsn or interval.begins_lsn
         if ended.commit_at is not None:
             at = max(ended.commit_at, interval.begins_at)
@@ -199,4 +211,5 @@ def problems(surveyed: Surveyed, rpo_seconds: float, written_since: datetime | N
         return [f"nothing can be restored: {flows} there is no usable base backup", *found]
     if written_since is not None and (waits := (surveyed.at - written_since).total_seconds()) > rpo_seconds:
         found.insert(0, f"WAL stopped arriving: nothing since {waits / 60:.0f} min, allowed are {rpo_seconds / 60:.0f}")
+    found += [one.broken for one in intervals if one.broken]
     return found + [f"WAL segment {one.missing} is missing" for one in intervals if one.is_gap_of(surveyed.archive)]

@@ -155,6 +155,15 @@ def test_after_an_earlier_recovery_the_timeline_that_was_live_at_the_target_is_t
         made("latest", backups, wal, timeline=3)
 
 
+def test_the_latest_state_is_on_the_timeline_whose_wal_arrived_last():
+    """A recovery in place was taken back: the server goes on on the first timeline, and the second one is abandoned."""
+    wal = two_timelines()
+    since = {segment(1, number, MB16): at(number + 10) for number in range(15, 18)}
+    wal = replace(wal, segments=wal.segments | since)
+    found = made("latest", [backup("first", 2, 3)], wal)
+    assert (found.timeline, found.last_wal) == (1, segment(1, 17, MB16))
+
+
 def test_a_base_backup_of_the_abandoned_part_does_not_serve_the_new_timeline():
     wal, late = two_timelines(), backup("late", 12, 12)
     found = restorable([backup("first", 2, 3), late], wal)

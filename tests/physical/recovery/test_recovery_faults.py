@@ -18,9 +18,10 @@ import pytest
 
 from pgops.errors import PgOpsError, Refused
 from pgops.ledger import Lease, held_lease
-from pgops.physical import configure, recover, state
+from pgops.physical import configure, follow, recover, state
 from pgops.physical.follow import RecoveryFailed
 from pgops.physical.plan import parse_target
+from pgops.physical.recoverability import problems, survey
 from pgops.physical.wal import lsn_text, number_of, segment
 from tests import servers
 from tests.physical.plain_engine import WAL_BYTES
@@ -181,14 +182,33 @@ def test_a_corrupted_segment_is_never_a_success(scene, target_is):
     made = source.plan(wanted)
     name = segment_of(source, target)
     sound = source.engine.segment_file(name).read_bytes()
-    with damaged(source, name, sound[:8192] + os.urandom(len(sound) - 8192)), pytest.raises(RecoveryFailed):
-        source.recovered(made)
+    with damaged(source, name, sound[:8192] + os.urandom(len(sound) - 8192)):
+        told = f"replay ended at .*; {name} is the last .* up to {made.last_wal}"
+        with pytest.raises(RecoveryFailed, match=told) as failed:
+            source.recovered(made)
+        reachable = failed.value.what.rpartition("So much can be recovered: target ")[2]
+        assert source.recovered(reachable, "so-much").phase == "recovered"
     recovery = source.recovered(made)
     if target_is == "time":
         assert source.copy(recovery)(CONTENT) == content, "once it is mended the recovery goes on"
 
 
-def test_an_archive_that_is_away_for_a_while_is_waited_for(scene):
+def test_latest_says_so_when_the_last_segment_ends_amid_damage(scene):
+    """Its beginning can be replayed, and is: what follows it is lost, which nobody must have to find out."""
+    source, _, _ = scene
+    source.sql("insert into items select n, repeat('x', 200) from generate_series(30001, 33000) n")
+    name = source.archived()
+    assert source.plan("latest").notes == ()
+    sound = source.engine.segment_file(name).read_bytes()
+    with damaged(source, name, sound[:65536] + os.urandom(len(sound) - 65536)):
+        made = source.plan("latest")
+        assert made.last_wal == name and f"WAL segment {name} is damaged" in made.notes[0]
+        assert any(f"{name} is damaged" in one for one in problems(survey(source.engine, source.reader()), 1e9, None))
+        recovery = source.recovered(made)
+    assert recovery.reached is not None and lsn_text(made.interval.ends_lsn) in recovery.reached.words
+
+
+def test_an_archive_that_is_away_for_a_while_is_waited_for(scene, monkeypatch):
     """S3 down during the recovery, and back: towards `latest` too, where its silence looks like the end of the WAL."""
     source, _, _ = scene
     made = source.plan("latest")
@@ -197,8 +217,11 @@ def test_an_archive_that_is_away_for_a_while_is_waited_for(scene):
     wal, away = source.engine.folder / "wal", source.engine.folder / "wal-away"
     wal.rename(away)
     died = threading.Event()
+    monkeypatch.setattr(follow, "LINE_SECONDS", 0.0)
+    lines: list[str] = []
 
     def watch(line: str) -> None:
+        lines.append(line)
         if "trying again" in line and not died.is_set():
             died.set()
             away.rename(wal)
@@ -209,6 +232,9 @@ def test_an_archive_that_is_away_for_a_while_is_waited_for(scene):
         if away.exists():
             away.rename(wal)
     assert died.is_set(), "it was away when the server asked for it"
+    assert any(
+        line.startswith("recovery to latest: at 0/") and "% of the WAL" in line and "ETA" in line for line in lines
+    )
     assert source.copy(recovery)(CONTENT) == content
 
 
@@ -459,6 +485,10 @@ def test_after_an_earlier_recovery_both_timelines_can_be_recovered(each_source):
     assert (recovery.plan.timeline, source.copy(recovery)(CONTENT)) == (1, content_left)
     recovery = source.recovered(replace(source.plan("latest"), backup=source.engine.backups()[0]), "through")
     assert source.copy(recovery)(CONTENT) == content_now, "from the old base backup through the switch"
+    # An archive that began after the switch has no history of it, and needs none from a base backup after it.
+    (source.engine.folder / "wal" / "00000002.history").unlink()
+    recovery = source.recovered("latest", "without-history")
+    assert source.copy(recovery)(CONTENT) == content_now
     source.clean()
 
 

@@ -15,7 +15,7 @@ from pgops.errors import Refused
 from pgops.fleet import Database, Fleet, Settings
 from pgops.include import include_folder
 from pgops.operators import resources
-from pgops.operators.base import PgOpsOperator, requester, run_name
+from pgops.operators.base import PgOpsOperator, requester, run_name, task_states
 from pgops.operators.results import from_xcom, to_xcom
 
 if TYPE_CHECKING:
@@ -86,9 +86,7 @@ def refuse_unapproved(settings: Settings, context: Mapping[str, Any]) -> None:
 
 def state_of(context: Mapping[str, Any], task_id: str) -> str | None:
     """The state of another task of this run."""
-    states = context["ti"].get_task_states(dag_id=context["dag"].dag_id, run_ids=[context["run_id"]])
-    found: str | None = states.get(context["run_id"], states).get(task_id)
-    return found
+    return task_states(context).get(task_id)
 
 
 def refuse_if_deployed(there: AppliedVersion | None, context: Mapping[str, Any], where: str) -> None:

@@ -23,7 +23,7 @@ from pgops.physical.engines.source import Source, new_directory, tablespace_dire
 from pgops.physical.host import LocalHost
 from pgops.physical.model import BaseBackup, Host, WalArchive
 from pgops.physical.store import FOLDER, Store, in_setting
-from pgops.physical.wal import segment
+from pgops.physical.wal import segment, timeline_of
 from pgops.postgres import connect
 from pgops.processes import ProgramFailed
 from pgops.storage import Bucket, NotThere
@@ -102,7 +102,8 @@ class WalgEngine:
     # --- the programs ---
 
     def push(self, watch: Watch) -> BaseBackup:
-        """As Engine.push. Full when the newest full backup is old, or the differences to it are many."""
+        """As Engine.push. Full when the newest full backup is old, the differences to it are many, or the newest backup
+        is of another timeline: pages that an abandoned timeline had changed would be missing in a difference to it."""
         known = self.backups()
         for backup in known[-1:]:
             self._refuse_other_encryption(backup)
@@ -113,7 +114,16 @@ class WalgEngine:
         else:
             self._refuse_tablespaces()
             arguments, host = [], self._tools()
-        self._walg(host, "backup-push", *arguments, watch=watch)
+        try:
+            self._walg(host, "backup-push", *arguments, watch=watch)
+        except ProgramFailed as error:
+            if self.source.host is None and "invalid tar header" in error.what:
+                raise Refused(
+                    "This WAL-G cannot take PostgreSQL 15 or later over the replication protocol (its issue 1385)",
+                    where=self.source.dsn.where,
+                    remedy="Set physical.host, so that it reads the data directory; or install one newer than 3.0.8",
+                ) from error
+            raise
         new = [backup for backup in self.backups() if backup.backup_id not in before]
         if not new:
             raise PgOpsError(
@@ -287,8 +297,14 @@ class WalgEngine:
         )
 
     def _full_is_due(self) -> bool:
-        full = [backup for backup in self.backups() if backup.parent is None]
-        return not full or datetime.now(UTC) - full[-1].ended_at >= timedelta(days=self.source.full_every_days)
+        backups = self.backups()
+        full = [backup for backup in backups if backup.parent is None]
+        if not full or datetime.now(UTC) - full[-1].ended_at >= timedelta(days=self.source.full_every_days):
+            return True
+        with connect(self.source.dsn, "pgops.physical") as connection, connection.cursor() as cursor:
+            cursor.execute(sql_text("physical/wal_position.sql"))
+            _, wal = cursor.fetchone() or (None, "")
+        return backups[-1].timeline != timeline_of(wal)
 
     def _refuse_tablespaces(self) -> None:
         with connect(self.source.dsn, "pgops.physical") as connection, connection.cursor() as cursor:
