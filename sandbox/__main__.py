@@ -22,7 +22,7 @@ CHECKS = (
     ("lint-imports",),
 )
 # Most of a test's time is waiting: two processes, in the order of tests/conftest.py.
-SIDE_BY_SIDE = ("--numprocesses=2", "--no-loadscope-reorder")
+SIDE_BY_SIDE = ("--numprocesses=3", "--no-loadscope-reorder")
 # Commands that hand words on to a program, and how many they take themselves.
 HANDS_ON = {"test": 0, "freshness": 0, "lock": 0, "bench": 1}
 RUN_SECONDS = 7200.0

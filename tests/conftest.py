@@ -31,7 +31,7 @@ os.environ |= {
 }
 
 
-# --- side by side: ./dev test runs two processes, since most of the time is spent waiting ---
+# --- side by side: ./dev test runs three processes, since most of the time is spent waiting ---
 
 
 def _together(nodeid: str) -> str:
