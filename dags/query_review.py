@@ -8,6 +8,9 @@ Every morning: which queries cost more than on the same weekday before, and why;
 | `review_queries` | the last 24 hours; plans, executing nothing; each index proven, or called unverified |
 | `report` | one message for the fleet, the worst first; the whole review of each database lies in the bucket |
 
+A date has a meaning here: Airflow's backfill over dates reviews days that are over once more, from what was counted
+then, without plans and advice.
+
 Advice comes with a pair of migration files (in the bucket, beside the report) for `migration_validation`. Nothing is
 changed here. docs/queries.md.
 
@@ -33,7 +36,7 @@ with DAG(
     schedule=CronTriggerTimetable(fleet.schedule("query_review", "30 6 * * *"), timezone=fleet.timezone),
     catchup=False,
     max_active_runs=1,
-    allowed_run_types=["scheduled", "manual"],
+    allowed_run_types=["scheduled", "manual", "backfill"],
     tags=["queries"],
     default_args={
         "owner": "database-operations",

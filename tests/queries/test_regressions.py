@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from pgops.queries.daily import Desk, Reviewed, Target, Whole, review_queries
+from pgops.queries.daily import Desk, Reviewed, Target, Whole, review_past, review_queries
 from pgops.queries.review import Thresholds
 from pgops.queries.table import table
 from pgops.storage import Bucket
@@ -104,6 +106,24 @@ def test_a_review_that_is_tried_again_says_the_same_and_is_kept_once(shop, revie
     kept = shop.kept("SELECT run_id, facts -> 'regressions' -> 0 ->> 'cause' FROM pgops.query_reviews"
                      " WHERE database = %(database)s ORDER BY at")  # fmt: skip
     assert kept == [("last week", None), ("today", "changed plan")]
+
+
+def test_a_day_that_is_over_is_reviewed_from_what_was_counted_then(shop, reviewed, bucket):
+    shop.execute(*[BY_USER] * 100)
+    reviewed("eight days ago")
+    backdate(shop, 7)
+    shop.execute("DROP INDEX orders_user_id", *[BY_USER] * 100)
+    then, _ = reviewed("yesterday")
+    backdate(shop, 1)
+    shop.execute(*[BY_USER] * 3)
+    shop.snapshot()
+    again, _ = review_past(Desk(shop.ledger, bucket, "again"), shop.name, then.at - timedelta(days=1), LIMITS)
+    assert again.at == then.at - timedelta(days=1)
+    (slower,) = [one for one in again.regressions if "user_id" in one["query"]]
+    assert slower["added"] == pytest.approx(then.regressions[0]["added"], rel=0.01)
+    assert slower["cause"] != "changed plan"  # that would be today's
+    assert (again.advice, again.pairs) == ((), ()) and "reviewed afterwards" in again.notes[-1]
+    assert again.page is not None and then.page is not None and again.page < then.page
 
 
 def test_the_page_shows_plans_and_migrations_and_every_text_is_only_text(shop, reviewed, bucket):

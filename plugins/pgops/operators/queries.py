@@ -50,31 +50,30 @@ class SnapshotOperator(PgOpsOperator):
 
 
 class QueryReviewOperator(PgOpsOperator):
-    """Reviews a day of one database's queries."""
+    """Reviews a day of one database's queries: the last one; in a backfill over dates the one before that date."""
 
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return a Reviewed."""
-        from pgops.queries.daily import Desk, Target, review_queries
+        from pgops.queries.daily import Desk, Target, review_past, review_queries
         from pgops.queries.review import Thresholds
         from pgops.queries.table import table
 
         settings, policy = fleet.checked_settings(), resources.query_policy(database)
-        dsn = resources.dsn(policy.connection)
-        target = Target(
-            name=database.name,
-            dsn=dsn,
-            server=database.server,
-            standbys=_standbys(database, dsn),
-            copy=(lambda: _copy(database)) if policy.prove_on_copy and database.migrations else None,
-            first_version=_first_version(database),
-        )
-        reviewed, whole = review_queries(
-            Desk(resources.ledger(settings), resources.bucket(settings), context["run_id"]),
-            target,
-            Thresholds(policy.regression_seconds, policy.regression_calls, policy.new_seconds),
-            plans=policy.plans,
-            plan_seconds=policy.plan_seconds,
-        )
+        desk = Desk(resources.ledger(settings), resources.bucket(settings), context["run_id"])
+        limits = Thresholds(policy.regression_seconds, policy.regression_calls, policy.new_seconds)
+        if context["dag_run"].run_type == "backfill":
+            reviewed, whole = review_past(desk, database.name, context["logical_date"], limits)
+        else:
+            dsn = resources.dsn(policy.connection)
+            target = Target(
+                name=database.name,
+                dsn=dsn,
+                server=database.server,
+                standbys=_standbys(database, dsn),
+                copy=(lambda: _copy(database)) if policy.prove_on_copy and database.migrations else None,
+                first_version=_first_version(database),
+            )
+            reviewed, whole = review_queries(desk, target, limits, plans=policy.plans, plan_seconds=policy.plan_seconds)
         for line in table(whole):
             log.info("%s", line)
         return to_xcom(reviewed)

@@ -31,6 +31,7 @@ from pgops.storage import Bucket
 log = logging.getLogger(__name__)
 
 PAGE_DAYS = 90  # a report stays in the bucket for so long
+_PAST = "reviewed afterwards, from what was counted that day: plans and advice would be of today"
 SLOW = 20  # queries for which indexes are tried
 _STAMP = "%Y%m%dT%H%M%S.%fZ"
 
@@ -124,9 +125,8 @@ def review_queries(
     *,
     plans: int = 50,
     plan_seconds: float = 60,
-    now: datetime | None = None,
 ) -> tuple[Reviewed, Whole]:
-    """Review a day. What cannot be told is said; the rest is still done.
+    """Review the 24 hours before now. What cannot be told is said; the rest is still done.
 
     Args:
         desk: where it is kept.
@@ -134,13 +134,12 @@ def review_queries(
         limits: from where on something is worth a line.
         plans: of how many queries the plan is taken.
         plan_seconds: what that may take.
-        now: the end of the day that is reviewed; the last snapshot unless given.
 
     Raises:
         PgOpsError: the ledger does not answer.
     """
     notes: list[str] = []
-    blind, at = _counted(desk, target, now)
+    blind, at = _counted(desk, target)
     found = review(desk.ledger, target.name, at, limits)
     planned = _planned(target, _interesting(found)[:plans], plan_seconds, notes)
     before = _plans_before(desk, target.name, planned, at)
@@ -157,21 +156,39 @@ def review_queries(
         notes=(*found.notes, *notes),
         blind=blind,
     )
+    return _kept(desk, whole, planned)
+
+
+def review_past(desk: Desk, database: str, until: datetime, limits: Thresholds = USUAL) -> tuple[Reviewed, Whole]:
+    """Review the 24 hours before `until` once more, from what was counted then.
+
+    There are no plans and no advice: those would be of today.
+
+    Raises:
+        PgOpsError: the ledger does not answer.
+    """
+    found = review(desk.ledger, database, until, limits)
+    return _kept(desk, Whole(found, {}, (), {}, (), (), (*found.notes, _PAST)), Plans({}, {}))
+
+
+def _kept(desk: Desk, whole: Whole, planned: Plans) -> tuple[Reviewed, Whole]:
+    """Put it into the bucket and the ledger."""
+    notes: list[str] = []
     keys, page = _keep_files(desk, whole, notes)
-    whole = replace(whole, notes=(*found.notes, *notes))
+    whole = replace(whole, notes=(*whole.notes, *notes))
     reviewed = _reviewed(whole, keys, page)
-    _keep(desk, target.name, at, planned, reviewed)
+    _keep(desk, planned, reviewed)
     return reviewed, whole
 
 
-def _counted(desk: Desk, target: Target, now: datetime | None) -> tuple[str, datetime]:
+def _counted(desk: Desk, target: Target) -> tuple[str, datetime]:
     """Count up to now; why that was not possible, and the end of the review's day."""
     try:
         taken = take_snapshot(desk.ledger, target.name, target.dsn, target.server)
     except PgOpsError as error:
         log.error("%s", error)
-        return str(error), now or datetime.now(UTC)
-    return "", now or taken.at
+        return str(error), datetime.now(UTC)
+    return "", taken.at
 
 
 def _interesting(found: Review) -> list[Query]:
@@ -297,7 +314,8 @@ def _keep_files(desk: Desk, whole: Whole, notes: list[str]) -> tuple[tuple[str, 
     return tuple(keys), page
 
 
-def _keep(desk: Desk, database: str, at: datetime, planned: Plans, reviewed: Reviewed) -> None:
+def _keep(desk: Desk, planned: Plans, reviewed: Reviewed) -> None:
+    database, at = reviewed.database, reviewed.at
     rows_of_plans = [
         {"fingerprint": name, "shape": plan.shape, "cost": plan.cost, "plan": plan.text}
         for name, plan in planned.plans.items()
