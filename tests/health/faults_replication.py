@@ -81,10 +81,12 @@ def slot_retained_wal(scene: Scene) -> Iterator[str]:
 
 @fault("slot_lost")
 def slot_lost(scene: Scene) -> Iterator[str]:
-    with physical_slot(scene, "nobody"), setting(scene, "max_slot_wal_keep_size", "1"):
+    with physical_slot(scene, "nobody"):
         switch_wal(scene, 3)
-        scene.execute("CHECKPOINT")
-        yield "nobody"
+        scene.catch_up()  # else the standby's slot is lost too
+        with setting(scene, "max_slot_wal_keep_size", "1"):
+            scene.execute("CHECKPOINT")
+            yield "nobody"
 
 
 @fault("replication_places")

@@ -86,7 +86,8 @@ def test_a_missing_foreign_key_index_is_found_in_each_of_nine_shapes_and_nowhere
         "public.parted.parted_uid_fkey",
     }
     report = run(Target("shapes", each_database), checks=[check_named("missing_fk_index")])
-    locking = [one.object for one in report.findings if "CREATE INDEX ON" in one.mend]
+    whole = [one.mend.replace("CREATE INDEX ON ONLY", "") for one in report.findings]
+    locking = [mend for mend in whole if "CREATE INDEX ON" in mend]
     assert not locking, "an index of a partitioned table cannot be made CONCURRENTLY: nobody may write meanwhile"
 
 

@@ -116,6 +116,8 @@ class RunningSandbox:
         assert done.returncode == 0, done.stderr
         self.parts = Sandbox()  # what the state file says now
         self.api = self.parts.airflow.api()
+        dags = {file.stem for file in (ROOT / "dags").glob("*.py")}
+        assert eventually(lambda: dags <= {dag["dag_id"] for dag in self.api.get("/dags", limit=100)["dags"]}, 120)
 
     def run(self, dag_id: str, **conf: Any) -> tuple[int, dict[str, Any]]:
         """`./dev run`: exit code and last line."""

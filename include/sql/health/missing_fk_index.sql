@@ -54,7 +54,9 @@ SELECT format('%s.%I', conrelid::regclass, conname) AS object,
        CASE WHEN changes > 0 THEN bytes ELSE least(bytes, 10485760) END AS value,
        format('(%s) refers to %s, where %s rows were deleted or moved since its statistics began; %s to read for each',
               list, confrelid::regclass, changes, pg_size_pretty(bytes)) AS says,
-       CASE WHEN NOT partitioned
-            THEN format('CREATE INDEX CONCURRENTLY ON %s (%s)', conrelid::regclass, list) END AS mend
+       CASE WHEN partitioned
+            THEN format('CREATE INDEX ON ONLY %s (%s)  -- then on each partition CREATE INDEX CONCURRENTLY, and'
+                        ' ALTER INDEX ... ATTACH PARTITION', conrelid::regclass, list)
+            ELSE format('CREATE INDEX CONCURRENTLY ON %s (%s)', conrelid::regclass, list) END AS mend
   FROM sized
  ORDER BY 2 DESC, 1 LIMIT 100
