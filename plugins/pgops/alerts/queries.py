@@ -50,8 +50,8 @@ def query_message(news: QueryNews, *, runbook_url: str | None = None) -> Message
     icon = BAD_ICON if news.failed else LOOKS["warn"].icon if worse else GOOD_ICON
     fleet = f"{sum(one.queries for one in news.reviewed)} queries took"
     took = f"{fleet} {units.duration(sum(one.seconds for one in news.reviewed))} in a day"
-    days = {one.at for one in news.reviewed}
-    took += f" until {when(max(days))}" if days else ""
+    if news.reviewed:
+        took += f" until {when(max(one.at for one in news.reviewed))}"
     blocks: list[Block] = [header(f"{icon} {headline}"), context(f"{took}  ·  started {when(news.started_at)}")]
     if news.failed:
         lines = [f"• {code(name, 100)}: {safe(why, 300)}" for name, why in list(news.failed.items())[:8]]
