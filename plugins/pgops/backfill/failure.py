@@ -17,7 +17,7 @@ _LOST = ("", "57P01", "57P02", "57P03", "57P05", "25P02", "25P03", "25006")
 
 
 def meaning(error: psycopg2.Error, connection: Connection) -> Meaning:
-    """What went wrong: the session is lost, another try may help, what it works with has changed, or a row is refused."""
+    """What went wrong: the session is lost, another try may help, its ground has changed, or a row is refused."""
     code = error.pgcode or ""
     if connection.closed or is_lost(code):
         return "lost"
