@@ -12,7 +12,8 @@ from contextlib import contextmanager
 class BadNetwork:
     """Forwards TCP connections; cuts answers after `cut_after` bytes, or answers 503, as often as it is told to.
 
-    Connections are counted in `connections`. `down` refuses everything from then on.
+    `cut_only` names the one connection to cut, by the port the server sees it come from. `down` refuses everything
+    from then on.
     """
 
     def __init__(self, target_port: int) -> None:
@@ -21,6 +22,7 @@ class BadNetwork:
         self.port = self._listener.getsockname()[1]
         self.cuts = 0
         self.cut_after = 0
+        self.cut_only: int | None = None
         self.unavailable = 0
         self.down = False
         self._open: set[socket.socket] = set()
@@ -79,8 +81,10 @@ class BadNetwork:
     def _forward(self, source: socket.socket, target: socket.socket, answers: bool) -> None:
         sent = 0
         try:
+            port = source.getsockname()[1]
             while data := source.recv(65536):
-                if answers and self.cuts and sent + len(data) > self.cut_after and self._take("cuts"):
+                chosen = answers and self.cuts and self.cut_only in (None, port)
+                if chosen and sent + len(data) > self.cut_after and self._take("cuts"):
                     target.sendall(data[: max(self.cut_after - sent, 0)])
                     break
                 target.sendall(data)

@@ -41,7 +41,7 @@ def test_every_dag_says_what_it_does_and_starts_nothing_by_itself(dags):
         # One that waits for somebody's approval must not keep another database's waiting.
         assert dag.max_active_runs == 1 or "approval" in dag.tags, dag_id
         # A night that is over cannot be dumped; what was counted on a day can be reviewed later.
-        dated = "backfill" in [str(one) for one in dag.allowed_run_types]
+        dated = "backfill" in [one.value for one in dag.allowed_run_types]
         assert dated == (dag_id == "query_review"), dag_id
 
 
