@@ -18,7 +18,8 @@ from benchmarks.rig.ground import Ground, ground
 from benchmarks.rig.measure import print_header, print_row, start, wait_until_idle
 from benchmarks.rig.migration_worker import SHOP, SOURCE, STEPS, Job
 from benchmarks.rig.migrations import PARTS
-from pgops.migration.copy import fill_from_staging, make_golden
+from pgops.migration.copy import make_golden
+from pgops.migration.staging import fill_from_staging
 from sandbox import sample
 
 WORKER = "benchmarks.rig.migration_worker"

@@ -22,7 +22,7 @@ from pgops.alerts.messages import (
     run_command,
 )
 from pgops.alerts.send import payload
-from sandbox.slack_inbox import check_message
+from sandbox.slack_rules import check_message
 
 AT = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 LOG = "http://airflow.test/dags/nightly_backup"

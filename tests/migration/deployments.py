@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 
 from pgops.fleet.migrations import DeployPolicy
-from pgops.migration.deployment import deploy
+from pgops.migration.deployment import deploy, losses
 from pgops.migration.deployment.versions import RunFacts
 from pgops.migration.model import Direction, Migration, Source
 from pgops.migration.scripts.statements import parse
@@ -106,3 +106,15 @@ def until(true: Any, seconds: float = 20) -> None:
     while not true():
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.01)
+
+
+def exists(dsn: Dsn, name: str) -> bool:
+    """Whether there is a relation of that name."""
+    return one(dsn, "SELECT to_regclass(%s) IS NOT NULL", name)
+
+
+def guarded(dsn: Dsn, made: Migration, acknowledged: bool = False) -> deploy.Deployed:
+    """Roll back under the guard against destroying."""
+    script = parse(made.down)
+    guard = losses.destruction_guard(script, acknowledged=acknowledged, where=dsn.where)
+    return run(dsn, made, "rollback", guard=guard)

@@ -25,7 +25,6 @@ from pgops.migration.copy import (
     Settings,
     clone_name,
     drop_clone,
-    fill_from_staging,
     golden_name,
     golden_state,
     make_clone,
@@ -35,6 +34,7 @@ from pgops.migration.copy import (
 from pgops.migration.documentation import schema_document
 from pgops.migration.proof.compare import differences, take, values_at_risk
 from pgops.migration.proof.review import review
+from pgops.migration.staging import fill_from_staging
 from pgops.postgres import Dsn, connect
 from pgops.processes import ProgramFailed
 from sandbox.postgres import PostgresServer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from pgops.migration.copy import fill_from_staging
 from pgops.migration.proof.compare import (
     count_values,
     differences,
@@ -16,6 +15,7 @@ from pgops.migration.proof.compare import (
     values_at_risk,
 )
 from pgops.migration.proof.snapshot import Snapshot
+from pgops.migration.staging import fill_from_staging
 from pgops.postgres import Dsn, connect
 from tests.servers import fresh_database
 

@@ -73,7 +73,8 @@ class GoldenCopyOperator(PgOpsOperator):
 
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return a GoldenState."""
-        from pgops.migration.copy import fill_from_staging, golden_state, make_golden
+        from pgops.migration.copy import golden_state, make_golden
+        from pgops.migration.staging import fill_from_staging
 
         policy = resources.migration_policy(database)
         server = resources.dsn(policy.connection)

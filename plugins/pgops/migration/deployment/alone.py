@@ -15,12 +15,16 @@ import pglast
 from pglast import ast
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
+from psycopg2.extras import RealDictCursor
 
 from pgops.errors import Refused
 from pgops.include import query, sql_text
+from pgops.migration.deployment.lockwatch import Blocker, blocker
 from pgops.migration.model import Script, Statement
 
 log = logging.getLogger(__name__)
+
+_OLD_SNAPSHOT_SECONDS = 5
 
 # What the server runs in no transaction, or what drives its own. Any other statement is one transaction by itself.
 _ALONE = (
@@ -238,3 +242,19 @@ def _rows(connection: Connection, name: str, **values: Any) -> list[dict[str, An
         cursor.execute(sql_text(name), values)
         names = [column.name for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def left_behind(connection: Connection, care: Alone) -> str:
+    """The invalid indexes that a statement left, in words; empty where there are none."""
+    names = [f"{schema}.{name}" for schema, name in care.leftovers(connection)]
+    if not names:
+        return ""
+    return f"It left the invalid index {', '.join(names)}: every write pays for it and no query uses it"
+
+
+def old_snapshots(connection: Connection, own_pid: int) -> list[Blocker]:
+    """The sessions that whatever is CONCURRENTLY will have to wait for."""
+    with connection.cursor(cursor_factory=RealDictCursor) as cursor:
+        values = {"own": [own_pid], "seconds": _OLD_SNAPSHOT_SECONDS}
+        cursor.execute(sql_text("migration/deploy/old_snapshots.sql"), values)
+        return [blocker(dict(row)) for row in cursor.fetchall()]

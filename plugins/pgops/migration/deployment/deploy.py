@@ -8,7 +8,6 @@ knowing; then the ledger is read back, once the server has let go of the old ses
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,19 +15,40 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg2
-from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
-from psycopg2.extras import RealDictCursor
 
 from pgops import units
 from pgops.errors import PgOpsError, Refused
 from pgops.fleet.migrations import DeployPolicy
-from pgops.include import query, sql_text
+from pgops.include import sql_text
 from pgops.migration.deployment import versions
-from pgops.migration.deployment.alone import Alone, alone, drop_leftovers, refuse_nameless, session_settings
-from pgops.migration.deployment.deployed import Deployed, DeployFailed, HalfDone, LockWait, blamed, head_of, message_of
-from pgops.migration.deployment.lockwatch import LockWatch, blocker
+from pgops.migration.deployment.alone import (
+    Alone,
+    alone,
+    drop_leftovers,
+    left_behind,
+    old_snapshots,
+    refuse_nameless,
+    session_settings,
+)
+from pgops.migration.deployment.deployed import (
+    AGAIN,
+    CANCELLED,
+    Deployed,
+    DeployFailed,
+    HalfDone,
+    LockWait,
+    Lost,
+    blamed,
+    head_of,
+    message_of,
+    remedy,
+)
+from pgops.migration.deployment.lockwatch import LockWatch
 from pgops.migration.deployment.losses import Guard
+from pgops.migration.deployment.patience import Patience
+from pgops.migration.deployment.place import take_place
+from pgops.migration.deployment.record import Record
 from pgops.migration.deployment.versions import RunFacts
 from pgops.migration.model import Direction, Executed, Migration, Script, Segment, Statement
 from pgops.migration.rehearsal import watchdog
@@ -41,16 +61,8 @@ log = logging.getLogger(__name__)
 
 APPLICATION = "pgops.deploy"
 QUEUE_SECONDS = 30.0
-# lock_not_available, deadlock_detected, serialization_failure: the same again may succeed.
-_AGAIN = ("55P03", "40P01", "40001")
-_LOCK_TIMEOUT = "55P03"
-_CANCELLED = "57014"
-# Between two attempts the application catches up.
-_LONGEST_PAUSE_SECONDS = 10.0
-_OLD_SNAPSHOT_SECONDS = 5
 # Longer than the server keeps a session that is idle in its transaction and whose client is gone.
 _READ_BACK_SECONDS = 90.0
-_MARK = "2s"
 # A timeout of the server may fire this much before our own clock says so.
 _TICK_MS = 50
 # The statement_timeout ends what it can; who has switched it off is ended from outside, so much later.
@@ -104,14 +116,6 @@ def _refuse_strange(migration: Migration, script: Script, direction: Direction) 
         )
 
 
-class _Lost(Exception):
-    """The session is gone, and with it the answer to what it was doing."""
-
-    def __init__(self, statement: Statement | None, error: psycopg2.Error) -> None:
-        self.statement = statement
-        self.error = error
-
-
 @dataclass
 class _Deployment:
     """One call of apply()."""
@@ -125,16 +129,15 @@ class _Deployment:
     facts: RunFacts
     guard: Guard | None
     executed: list[Executed] = field(default_factory=list)
-    waits: list[LockWait] = field(default_factory=list)
     repaired: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     at: Statement | None = None
     committed: int = 0
 
     def __post_init__(self) -> None:
-        self.started = time.monotonic()
-        self.deadline = self.started + self.budget_seconds
+        self.patience = Patience(self.policy, self.budget_seconds)
         self.connection: Connection
+        self.record: Record
         self.watch: LockWatch
         self.pid = 0
         self.began = 0.0  # the last statement, on time.perf_counter()
@@ -154,7 +157,7 @@ class _Deployment:
                     if first < len(self.script.segments):
                         self._go_on(start)
                     self._read_back_all()
-        except _Lost as lost:
+        except Lost as lost:
             self._after_loss(lost)
         return self._result(first)
 
@@ -164,7 +167,7 @@ class _Deployment:
             yield
         except psycopg2.Error as error:
             if self.connection.closed:
-                raise _Lost(self.at, error) from error
+                raise Lost(self.at, error) from error
             raise
 
     def _go_on(self, start: versions.Start) -> None:
@@ -184,7 +187,13 @@ class _Deployment:
             begun = False
             self.committed += 1
             done = f"{self.committed} of {len(self.script.segments)} segments"
-            log.info("%s %s: %s after %s", self.migration.label, self.direction, done, units.duration(self._elapsed()))
+            log.info(
+                "%s %s: %s after %s",
+                self.migration.label,
+                self.direction,
+                done,
+                units.duration(self.patience.elapsed_seconds),
+            )
 
     def _result(self, first: int) -> Deployed:
         segments = len(self.script.segments)
@@ -196,9 +205,9 @@ class _Deployment:
             already=first == segments,
             first_segment=first,
             segments=segments,
-            seconds=self._elapsed(),
+            seconds=self.patience.elapsed_seconds,
             statements=tuple(self.executed),
-            lock_waits=tuple(self.waits),
+            lock_waits=tuple(self.patience.waits),
             repaired=tuple(self.repaired),
             notes=tuple(self.notes),
         )
@@ -211,54 +220,16 @@ class _Deployment:
         limits = Limits(statement=self.budget_seconds, lock=self.policy.lock_timeout_ms / 1000)
         every = min(max(self.policy.lock_timeout_ms / 5000, 0.01), 0.1)
         with connect(self.dsn, APPLICATION, limits) as self.connection:
-            server = self._server()
-            self.pid = server["pid"]
-            self._take_lock(queue_seconds)
+            self.pid = take_place(self.connection, self.dsn, queue_seconds)
             versions.ensure(self.connection)
+            self.record = Record(self.connection, self.migration, self.direction, len(self.script.segments), self.facts)
             rows = versions.steps(self.connection)
-            left = max(self.deadline - time.monotonic(), 0) + _SPARE_SECONDS
+            left = self.patience.left_seconds + _SPARE_SECONDS
             with (
                 Deadline(self.dsn, self.connection, left, grace=watchdog.GRACE_SECONDS),
                 LockWatch(self.dsn, self.pid, every) as self.watch,
             ):
                 yield rows
-
-    def _server(self) -> dict[str, Any]:
-        with self.connection.cursor(cursor_factory=RealDictCursor) as cursor:
-            cursor.execute(sql_text("migration/deploy/server.sql"))
-            facts = dict(cursor.fetchone() or {})
-        if facts["in_recovery"]:
-            raise Refused(
-                "This is a standby", where=self.dsn.where, remedy="Name the primary under migrations.deploy.connection"
-            )
-        if facts["session_mark"] != _MARK:
-            raise Refused(
-                "A transaction pooler stands between: a session's settings do not reach the server",
-                where=self.dsn.where,
-                remedy="Connect directly to PostgreSQL: locks and timeouts live in one session",
-            )
-        return facts
-
-    def _take_lock(self, seconds: float) -> None:
-        """Wait for the only place by asking again and again; between two questions this session holds no snapshot."""
-        until = time.monotonic() + seconds
-        with self.connection.cursor() as cursor:
-            while True:
-                cursor.execute(sql_text("migration/deploy/try_lock.sql"))
-                if cursor.fetchone() == (True,):
-                    return
-                if time.monotonic() >= until:
-                    break
-                time.sleep(min(0.25, max(until - time.monotonic(), 0.01)))
-            cursor.execute(sql_text("migration/deploy/lock_holder.sql"))
-            holder = cursor.fetchone()
-        who = f": pid {holder[0]} ({holder[1]}, {holder[2]})" if holder else ""
-        raise Refused(
-            f"Another deployment runs in this database{who}",
-            where=self.dsn.where,
-            remedy="Wait until it has ended; a killed one ends within seconds",
-            retry=True,
-        )
 
     def _start(self, rows: list[versions.Step]) -> versions.Start:
         return versions.start_of(rows, self.migration, self.direction, len(self.script.segments), self.dsn.where)
@@ -282,10 +253,10 @@ class _Deployment:
                 self._rollback(error)
                 if not self._try_again(error, attempt):
                     raise self._failure(number, error) from error
-                self._pause(attempt)
+                self.patience.pause()
             except PgOpsError as error:
                 self._rollback()
-                self._record_failure(number, error.what)
+                self.record.add_failure(number, error.what)
                 raise
             else:
                 self._confirm(number, step)
@@ -297,18 +268,18 @@ class _Deployment:
         with self.connection.cursor() as cursor:
             cursor.execute("BEGIN")
             if self.guard and self.direction == "rollback":
-                self._limit(cursor, self._ladder())
+                self.patience.limit(cursor)
                 self.began = time.perf_counter()
                 with self.watch.running(self.doing):
                     self.guard(self.connection)
             for statement in segment.statements:
                 if self.guard and self.direction == "rollback":
-                    self._limit(cursor, self._ladder())
+                    self.patience.limit(cursor)
                     self.guard(self.connection, statement)
                 self._execute(cursor, statement, local=True)
-            self._limit(cursor, self._ladder())  # deferred constraints are checked at COMMIT
+            self.patience.limit(cursor)  # deferred constraints are checked at COMMIT
             cursor.execute(sql_text("migration/deploy/own_role.sql"))
-            step = self._step(number, "done", ms=(time.perf_counter() - started) * 1000)
+            step = self.record.add(number, "done", ms=(time.perf_counter() - started) * 1000)
             self.at, self.doing = None, "COMMIT"
             with self.watch.running(self.doing):
                 cursor.execute("COMMIT")
@@ -316,29 +287,28 @@ class _Deployment:
 
     def _confirm(self, number: int, step: int) -> None:
         """Read back that a segment is committed. An error in here must never run the segment again."""
-        with self._as_connected():
-            if not versions.was_added(self.connection, step):
-                raise DeployFailed(
-                    f"The server said COMMIT, and segment {number + 1} of {self.migration.label} is not there",
-                    where=self.dsn.where,
-                    remedy="Look at the server's log; run again to go on with what is missing",
-                    committed=number,
-                )
+        if not self.record.holds(step):
+            raise DeployFailed(
+                f"The server said COMMIT, and segment {number + 1} of {self.migration.label} is not there",
+                where=self.dsn.where,
+                remedy="Look at the server's log; run again to go on with what is missing",
+                committed=number,
+            )
 
     def _rollback(self, error: psycopg2.Error | None = None) -> None:
         if self.connection.closed:
-            raise _Lost(self.at, error or psycopg2.InterfaceError("the connection is closed")) from error
+            raise Lost(self.at, error or psycopg2.InterfaceError("the connection is closed")) from error
         try:
             with self.connection.cursor() as cursor:
                 cursor.execute("ROLLBACK")
         except psycopg2.Error as lost:
-            raise _Lost(self.at, error or lost) from error
+            raise Lost(self.at, error or lost) from error
 
     def _guard_before_anything(self, guard: Guard) -> None:
         """A rollback that begins with something that cannot be undone asks first whether it will get through."""
         with self.connection.cursor() as cursor:
             cursor.execute("BEGIN")
-            self._limit(cursor, self._ladder())
+            self.patience.limit(cursor)
             try:
                 guard(self.connection)
             finally:
@@ -364,10 +334,10 @@ class _Deployment:
 
     def _was_done(self, number: int, statement: Statement, care: Alone) -> bool:
         """Find out how a statement ended that an earlier run had begun; True when it is done."""
-        self._limit_session(self._ladder())
+        self.patience.limit_session(self.connection)
         if care.finish(self.connection) or care.done(self.connection):
             self._note(f"line {statement.line} ({statement.kind}) had been done before the earlier run was cut off")
-            self._own_step(number, "done", detail="found done")
+            self.record.add_alone(number, "done", detail="found done")
             return True
         if not care.repeatable:
             raise HalfDone(
@@ -381,113 +351,51 @@ class _Deployment:
 
     def _once(self, number: int, statement: Statement, care: Alone, attempt: int) -> bool:
         """One attempt; False when it got no lock and shall try again."""
-        self._limit_session(self._left_ms() if care.patient else self._ladder())
+        self.patience.limit_session(self.connection, patient=care.patient)
         self.repaired += drop_leftovers(self.connection, care)
         if care.waits_for_snapshots:
-            self._name_old_snapshots(statement)
+            for one in old_snapshots(self.connection, self.pid):
+                self._note(f"line {statement.line} ({statement.kind}) has to wait for {one}")
         started = time.perf_counter()
-        self._own_step(number, "started")
+        self.record.add_alone(number, "started")
         try:
             with self.connection.cursor() as cursor:
                 self._execute(cursor, statement, local=False)
         except psycopg2.Error as error:
             if self.connection.closed:
                 raise
-            left = self._left_behind(care)
+            left = left_behind(self.connection, care)
             if care.repeatable:  # of another one, nobody knows what it did: it stays "started"
-                self._own_step(number, "failed", detail=" ".join([message_of(error), left]).strip())
+                self.record.add_alone(number, "failed", detail=" ".join([message_of(error), left]).strip())
             if not (care.repeatable and self._try_again(error, attempt)):
                 raise self._failure(number, error, left, in_doubt=not care.repeatable, recorded=True) from error
-            self._pause(attempt)
+            self.patience.pause()
             return False
         if not care.holds(self.connection):
             raise DeployFailed(
                 f"{self.migration.label}: {statement.kind} succeeded, and what it was to do is not there. "
-                f"{self._left_behind(care)}".strip(),
+                f"{left_behind(self.connection, care)}".strip(),
                 where=f"{self.script.name}:{statement.line}, {self.dsn.where}",
                 remedy="Another object has its name, or IF NOT EXISTS hid one: look at it, then run again",
                 committed=number,
             )
-        self._own_step(number, "done", ms=(time.perf_counter() - started) * 1000)
+        self.record.add_alone(number, "done", ms=(time.perf_counter() - started) * 1000)
         return True
-
-    def _left_behind(self, care: Alone) -> str:
-        names = [f"{schema}.{name}" for schema, name in care.leftovers(self.connection)]
-        if not names:
-            return ""
-        return f"It left the invalid index {', '.join(names)}: every write pays for it and no query uses it"
-
-    def _name_old_snapshots(self, statement: Statement) -> None:
-        with self.connection.cursor(cursor_factory=RealDictCursor) as cursor:
-            values = {"own": [self.pid], "seconds": _OLD_SNAPSHOT_SECONDS}
-            cursor.execute(sql_text("migration/deploy/old_snapshots.sql"), values)
-            old = [blocker(dict(row)) for row in cursor.fetchall()]
-        for one in old:
-            self._note(f"line {statement.line} ({statement.kind}) has to wait for {one}")
 
     # --- a statement ---
 
     def _execute(self, cursor: Any, statement: Statement, *, local: bool) -> None:
         self.at = statement
         if local:
-            self._limit(cursor, self._ladder())
+            self.patience.limit(cursor)
         self.began = time.perf_counter()
         with self.watch.running(f"line {statement.line} ({statement.kind})"):
             cursor.execute(statement.text)
         took = (time.perf_counter() - self.began) * 1000
         self.executed.append(Executed(statement.line, statement.kind, head_of(statement.text), took, None))
 
-    def _limit(self, cursor: Any, lock_ms: int) -> None:
-        cursor.execute(
-            query("migration/deploy/limits.sql", lock=sql.Literal(lock_ms), statement=sql.Literal(self._left_ms()))
-        )
-
-    def _limit_session(self, lock_ms: int) -> None:
-        with self.connection.cursor() as cursor:
-            limits = {"lock": sql.Literal(lock_ms), "statement": sql.Literal(self._left_ms())}
-            cursor.execute(query("migration/deploy/session_limits.sql", **limits))
-
-    def _ladder(self) -> int:
-        return min(self.policy.lock_timeout_ms, self._left_ms())
-
-    # --- the ledger ---
-
-    def _step(self, number: int, state: versions.State, *, ms: float | None = None, detail: str = "") -> int:
-        return versions.add(
-            self.connection,
-            self.migration,
-            self.direction,
-            number,
-            len(self.script.segments),
-            state,
-            self.facts,
-            ms=ms,
-            detail=detail,
-        )
-
-    def _own_step(self, number: int, state: versions.State, *, ms: float | None = None, detail: str = "") -> None:
-        with self._as_connected():
-            self._step(number, state, ms=ms, detail=detail)
-
-    @contextmanager
-    def _as_connected(self) -> Iterator[None]:
-        """A transaction with the rights of the role that connected, whatever role the file has set."""
-        with self.connection.cursor() as cursor:
-            cursor.execute("BEGIN")
-            cursor.execute(sql_text("migration/deploy/own_role.sql"))
-            cursor.execute(sql_text("migration/deploy/own_limits.sql"))
-            yield
-            cursor.execute("COMMIT")
-
-    def _record_failure(self, number: int, detail: str) -> None:
-        try:
-            self._own_step(number, "failed", detail=detail)
-        except psycopg2.Error as error:
-            log.warning("the failure could not be recorded in the version ledger: %s", message_of(error))
-
     def _read_back_all(self) -> None:
-        with self._as_connected():
-            start = self._start(versions.steps(self.connection))
+        start = self._start(self.record.steps())
         if start.segment < len(self.script.segments):
             raise DeployFailed(
                 f"{self.migration.label} was run, and the ledger knows {start.segment} of "
@@ -501,77 +409,42 @@ class _Deployment:
 
     def _try_again(self, error: psycopg2.Error, attempt: int) -> bool:
         code = error.pgcode or ""
-        if code not in _AGAIN:
+        if code not in AGAIN:
             return False
         at = self.at
-        self.waits.append(
-            LockWait(
-                line=at.line if at else 0,
-                kind=at.kind if at else self.doing,
-                attempt=attempt,
-                waited_ms=(time.perf_counter() - self.began) * 1000,
-                sqlstate=code,
-                blockers=self.watch.blockers(),
-            )
+        wait = LockWait(
+            line=at.line if at else 0,
+            kind=at.kind if at else self.doing,
+            attempt=attempt,
+            waited_ms=(time.perf_counter() - self.began) * 1000,
+            sqlstate=code,
+            blockers=self.watch.blockers(),
         )
-        return attempt < self.policy.lock_attempts and self._left_ms() > 1
-
-    def _pause(self, attempt: int) -> None:
-        """Let the application catch up before it is kept waiting again: full jitter under a growing limit."""
-        wait = self.waits[-1]
-        limit = min(self.policy.lock_timeout_ms / 1000 * 2**attempt, _LONGEST_PAUSE_SECONDS)
-        pause = min(random.uniform(0, limit), max(self.deadline - time.monotonic(), 0))
-        log.warning(
-            "line %s (%s) got no lock at attempt %s of %s (SQLSTATE %s); %s; again in %s",
-            wait.line,
-            wait.kind,
-            attempt,
-            self.policy.lock_attempts,
-            wait.sqlstate,
-            blamed(wait),
-            units.duration(pause),
-        )
-        time.sleep(pause)
+        return self.patience.waited(wait)
 
     def _failure(
         self, number: int, error: psycopg2.Error, left: str = "", *, in_doubt: bool = False, recorded: bool = False
     ) -> DeployFailed:
         code = error.pgcode or ""
         line, kind = (self.at.line, self.at.kind) if self.at else (0, self.doing)
-        over = code == _CANCELLED and self._left_ms() <= _TICK_MS
+        over = code == CANCELLED and self.patience.left_ms <= _TICK_MS
         words = f"SQLSTATE {code}: {message_of(error)}"
         if over:
             words = f"its budget of {units.duration(self.budget_seconds)} is used up"
-        if code in _AGAIN and self.waits:
-            words += f", {len(self.waits)} times; {blamed(self.waits[-1])}"
+        if code in AGAIN and self.patience.waits:
+            words += f", {len(self.patience.waits)} times; {blamed(self.patience.waits[-1])}"
         what = f"{self.migration.label} ({self.direction}) stopped at line {line} ({kind}): {words}. {left}".strip(". ")
         failed = DeployFailed(
             f"{what}. {self._standing(number, in_doubt)}",
             where=f"{self.script.name}:{line}, {self.dsn.where}",
-            remedy=self._remedy(code, over, left, in_doubt),
+            remedy=remedy(code, self.patience.waits, over_budget=over, left=bool(left), in_doubt=in_doubt),
             committed=number,
             sqlstate=code,
-            retry=code in _AGAIN,
+            retry=code in AGAIN,
         )
         if not recorded:
-            self._record_failure(number, words)
+            self.record.add_failure(number, words)
         return failed
-
-    def _remedy(self, code: str, over: bool, left: str, in_doubt: bool) -> str:
-        if over:
-            return "Find out in the rehearsal what takes so long, or raise migrations.budget_seconds; then run it again"
-        if code == _LOCK_TIMEOUT:
-            ask = "Ask those sessions to finish, or end them (SELECT pg_terminate_backend(pid)), then run this again"
-            if self.waits and any(one.is_autovacuum for one in self.waits[-1].blockers):
-                ask += "; autovacuum gives way by itself only to a lock_timeout_ms above deadlock_timeout"
-            return ask
-        if code == _CANCELLED:
-            return "Somebody cancelled it; ask why before you run this again"
-        if in_doubt:
-            return "Look how far it came before anything else; the next run will refuse until that is settled"
-        if left:
-            return "Mend the cause and run this again: it drops the invalid index and builds it anew"
-        return "Mend the cause; if the file has to change, validate it again. What is committed can be rolled back"
 
     def _standing(self, number: int, in_doubt: bool) -> str:
         segments = len(self.script.segments)
@@ -579,18 +452,18 @@ class _Deployment:
         return f"{number} of {segments} segments are committed; {this}"
 
     def _refuse_over_budget(self, number: int) -> None:
-        if self._left_ms() > 1:
+        if not self.patience.used_up:
             return
-        held = f"; {blamed(self.waits[-1])}" if self.waits else ""
+        held = f"; {blamed(self.patience.waits[-1])}" if self.patience.waits else ""
         raise DeployFailed(
             f"{self.migration.label} ({self.direction}): its budget of {units.duration(self.budget_seconds)} is used up"
             f"{held}. {self._standing(number, False)}",
             where=f"{self.script.name}, {self.dsn.where}",
-            remedy=self._remedy("", True, "", False),
+            remedy=remedy("", (), over_budget=True, left=False, in_doubt=False),
             committed=number,
         )
 
-    def _after_loss(self, lost: _Lost) -> None:
+    def _after_loss(self, lost: Lost) -> None:
         """Find out what was committed: in the ledger, once the server has ended the old session and freed its lock."""
         message = message_of(lost.error)
         at = f"line {lost.statement.line} ({lost.statement.kind})" if lost.statement else self.doing or "its beginning"
@@ -630,13 +503,6 @@ class _Deployment:
             time.sleep(0.5)
 
     # --- small things ---
-
-    def _elapsed(self) -> float:
-        return time.monotonic() - self.started
-
-    def _left_ms(self) -> int:
-        """What is left of the budget; never 0, which would mean no limit."""
-        return max(int((self.deadline - time.monotonic()) * 1000), 1)
 
     def _note(self, text: str) -> None:
         log.warning("%s: %s", self.migration.label, text)

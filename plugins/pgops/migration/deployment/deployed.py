@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psycopg2
 
 from pgops.errors import PgOpsError
 from pgops.migration.deployment.lockwatch import Blocker
-from pgops.migration.model import Direction, Executed
+from pgops.migration.model import Direction, Executed, Statement
+
+# lock_not_available, deadlock_detected, serialization_failure: the same again may succeed.
+AGAIN = ("55P03", "40P01", "40001")
+CANCELLED = "57014"
+_LOCK_TIMEOUT = "55P03"
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,14 @@ class HalfDone(PgOpsError):
     """A statement was cut off that commits by itself; only a person can say how far it came."""
 
 
+class Lost(Exception):
+    """The session is gone, and with it the answer to what it was doing."""
+
+    def __init__(self, statement: Statement | None, error: psycopg2.Error) -> None:
+        self.statement = statement
+        self.error = error
+
+
 def blamed(wait: LockWait) -> str:
     """Who was in the way."""
     if not wait.blockers:
@@ -86,3 +100,28 @@ def head_of(text: str) -> str:
     while lines and (not lines[0].strip() or lines[0].lstrip().startswith("--")):
         lines.pop(0)
     return " ".join(" ".join(lines).split())[:120]
+
+
+def remedy(code: str, waits: Sequence[LockWait], *, over_budget: bool, left: bool, in_doubt: bool) -> str:
+    """What to do about a failure.
+
+    Args:
+        code: its SQLSTATE; may be empty.
+        waits: the attempts that got no lock.
+        left: it left an invalid index.
+        in_doubt: nobody knows how far a statement came that commits by itself.
+    """
+    if over_budget:
+        return "Find out in the rehearsal what takes so long, or raise migrations.budget_seconds; then run it again"
+    if code == _LOCK_TIMEOUT:
+        ask = "Ask those sessions to finish, or end them (SELECT pg_terminate_backend(pid)), then run this again"
+        if waits and any(one.is_autovacuum for one in waits[-1].blockers):
+            ask += "; autovacuum gives way by itself only to a lock_timeout_ms above deadlock_timeout"
+        return ask
+    if code == CANCELLED:
+        return "Somebody cancelled it; ask why before you run this again"
+    if in_doubt:
+        return "Look how far it came before anything else; the next run will refuse until that is settled"
+    if left:
+        return "Mend the cause and run this again: it drops the invalid index and builds it anew"
+    return "Mend the cause; if the file has to change, validate it again. What is committed can be rolled back"
