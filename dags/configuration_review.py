@@ -11,9 +11,9 @@ back as easily.
 | `apply_settings` | one at a time, only if it is still as planned, seen in a new session; never a restart |
 | `report` | one message: what is dangerous, what was changed, what takes it back; fails unless all of it is in place |
 
-The clock only looks, at all servers, and speaks when something changed since the last look. **Params** of a run by hand:
-`server`; `apply`: ask for an approval of what a reload can change; `settings`: only these; `mode`: `reverse` takes back
-the change whose id stands in `change`.
+The clock only looks, at all servers, and speaks when something changed since the last look. **Params** of a run by
+hand: `server`; `apply`: ask for an approval of what a reload can change; `settings`: only these; `mode`: `reverse`
+takes back the change whose id stands in `change`.
 
 **When it fails.** Before `apply_settings` nothing was touched. After it the report names each setting that is not in
 place, and why; clearing it goes on where it stopped. See docs/tuning.md and docs/runbook.md, "Settings not changed".
