@@ -1,7 +1,7 @@
 """
 # configuration_review
 
-Every week: is each server set for its machine and its work? By hand also: an approved change, seen in place, and taken
+Every day: is each server set for its machine and its work? By hand also: an approved change, seen in place, and taken
 back as easily.
 
 | step | promise |
@@ -11,8 +11,9 @@ back as easily.
 | `apply_settings` | one at a time, only if it is still as planned, seen in a new session; never a restart |
 | `report` | one message: what is dangerous, what was changed, what takes it back; fails unless all of it is in place |
 
-The clock only looks, at all servers. **Params** of a run by hand: `server`; `apply`: ask for an approval of what a
-reload can change; `settings`: only these; `mode`: `reverse` takes back the change whose id stands in `change`.
+The clock only looks, at all servers, and speaks when something changed since the last look. **Params** of a run by
+hand: `server`; `apply`: ask for an approval of what a reload can change; `settings`: only these; `mode`: `reverse`
+takes back the change whose id stands in `change`.
 
 **When it fails.** Before `apply_settings` nothing was touched. After it the report names each setting that is not in
 place, and why; clearing it goes on where it stopped. See docs/tuning.md and docs/runbook.md, "Settings not changed".
@@ -42,9 +43,9 @@ SERVER = "{{ params.server }}"
 with DAG(
     dag_id="configuration_review",
     doc_md=__doc__,
-    schedule=CronTriggerTimetable(fleet.schedule("configuration_review", "0 8 * * 1"), timezone=fleet.timezone),
+    schedule=CronTriggerTimetable(fleet.schedule("configuration_review", "0 14 * * *"), timezone=fleet.timezone),
     catchup=False,
-    max_active_runs=4,  # one that waits for its approval must not keep the weekly look waiting
+    max_active_runs=4,  # one that waits for its approval must not keep the daily look waiting
     allowed_run_types=["scheduled", "manual"],
     tags=["tuning", "approval"],
     params={

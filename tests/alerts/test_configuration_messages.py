@@ -49,6 +49,6 @@ def test_what_comes_from_a_server_is_no_markup_and_fits():
     assert len(message.blocks) <= MESSAGE_BLOCKS and text_length(message.blocks) < 11_000
 
 
-def test_a_quiet_week_is_one_quiet_line():
+def test_a_server_that_is_well_is_one_quiet_line():
     message = configuration_message(news(verdict("jit", Grade.OK, wanted="")))
     assert message.text == "Settings of main: all well" and message.color == ""

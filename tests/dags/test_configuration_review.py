@@ -98,6 +98,39 @@ def test_the_clock_looks_at_all_servers_and_asks_for_nothing(server: Site) -> No
     assert any(b"<h1>Configuration of primary" in body for body in server.objects().values())
 
 
+def test_the_daily_look_speaks_only_when_something_changed_since_the_last(server: Site) -> None:
+    server.monkeypatch.setattr("pgops.operators.tuning.is_scheduled", lambda context: True)
+
+    def told() -> list[str]:
+        run = review(server)
+        assert run.state == "success", run.states
+        assert run.xcom("report")["servers"]["primary"]["advice"], "the result has all of it, told or not"
+        return [shown(one) for one in server.messages()]
+
+    (first,) = told()
+    assert "the first review" in first
+    assert told() == []
+    changed = ["ALTER SYSTEM SET jit = off", "ALTER SYSTEM SET random_page_cost = 3.5", "SELECT pg_reload_conf()"]
+    for statement in changed:
+        server.stand.postgres.execute(statement)
+    assert eventually(lambda: server.stand.postgres.execute("SHOW jit") == [("off",)])
+    (news,) = told()
+    assert "jit: advice (on) → well" in news and "random_page_cost: advice (4) → advice (3.5)" in news
+    assert told() == []
+
+
+def test_a_daily_look_that_found_no_news_still_tells_the_effect_of_a_change(server: Site) -> None:
+    assert review(server, settings=ONLY).state == "success"
+    review(server, apply=False)  # tells the news, and the effect too, for effect_hours is 0 here
+    server.ledger("update pgops.config_effects set measured_at = null")
+    server.monkeypatch.setattr("pgops.operators.tuning.is_scheduled", lambda context: True)
+    server.messages()
+    run = review(server)
+    assert run.xcom("report")["servers"]["primary"]["news"] == []
+    (told,) = map(shown, server.messages())
+    assert "WAL an hour" in told
+
+
 @pytest.mark.parametrize("approver", ["nobody", "mallory"])
 def test_without_a_yes_of_somebody_who_may_nothing_is_touched(server: Site, approver: str) -> None:
     run = review(server, approver=approver, settings=ONLY)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pgops.fleet import load_fleet
+from pgops.fleet import TuningPolicy, load_fleet
 from tests.dags.conftest import read_dags
 
 pytestmark = pytest.mark.airflow
@@ -53,6 +53,15 @@ def test_the_watch_looks_every_hour_also_when_the_clocks_change(site, day, monke
     site.fleet(lambda fleet: fleet.update(timezone="Europe/Berlin"))
     found = starts("backup_watch", day, 1, monkeypatch)
     assert len(found) == len(set(found)) == 24
+
+
+def test_what_was_changed_in_working_hours_is_measured_by_the_next_days_review(site, monkeypatch):
+    found = starts("configuration_review", datetime(2026, 11, 23, 7, tzinfo=UTC), 4, monkeypatch)
+    looks = [datetime.strptime(f"2026-11-{one}", "%Y-%m-%d %H:%M%z") for one in found]
+    hours = timedelta(hours=TuningPolicy.model_fields["effect_hours"].default)
+    for hour in range(8, 18):
+        applied = datetime(2026, 11, 23, hour, tzinfo=UTC)
+        assert next(look for look in looks if look >= applied + hours).day == 24
 
 
 def test_unpausing_starts_nothing(site, monkeypatch):

@@ -178,6 +178,33 @@ def test_too_many_indexes_are_named_with_their_way_back(shop, tmp_path):
     assert indexes(shop) == before
 
 
+def test_the_words_of_a_health_checks_mend_decide_nothing(shop, monkeypatch):
+    """They are for people, and may change."""
+    shop.execute(
+        'CREATE SCHEMA "S 1"',
+        'CREATE TABLE "S 1"."T""x" (n int, "A b" int, FOREIGN KEY ("A b") REFERENCES users)',
+        "CREATE INDEX orders_user_id_1 ON orders (user_id)",
+        "CREATE INDEX orders_user_id_2 ON orders (user_id)",
+        "ALTER TABLE users ADD CONSTRAINT names UNIQUE (name), ADD CONSTRAINT again UNIQUE (name)",
+    )
+    plain, _ = structural(shop.monitor, {})
+    asked = advice_module._asked
+
+    def in_words(catalog, kind):
+        return [{**row, "mend": "ask whoever made the CONSTRAINT"} for row in asked(catalog, kind)]
+
+    monkeypatch.setattr(advice_module, "_asked", in_words)
+    found, notes = structural(shop.monitor, {})
+    assert notes == [] and [(one.object, one.apply, one.revert) for one in found] == [
+        (one.object, one.apply, one.revert) for one in plain
+    ]
+    by_kind = {one.kind: one for one in found if one.object != "public.again"}
+    assert by_kind["missing"].makes == Index("S 1", 'T"x', ("A b",))
+    assert by_kind["missing"].apply[0].endswith('ON "S 1"."T""x" ("A b")')
+    assert by_kind["duplicate"].apply == ("DROP INDEX CONCURRENTLY public.orders_user_id_2",)
+    assert next(one for one in found if one.object == "public.again").apply == ()
+
+
 def test_a_partitioned_index_that_is_dropped_comes_back_with_all_its_parts(shop):
     shop.execute(
         "CREATE TABLE events (at date, n int) PARTITION BY RANGE (at)",

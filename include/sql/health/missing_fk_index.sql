@@ -16,7 +16,7 @@
 --       and its condition, if any, says no more than that these columns are not null (such rows point nowhere).
 --       INCLUDE columns are no keys, BRIN finds no single row. A partitioned table's foreign key counts once (analyzed,
 --       it has -1 pages). More than info only for a large table, and if rows go from the other one or change without
---       HOT, as a change of a key does.
+--       HOT, as a change of a key does. query_review reads the last three columns.
 WITH orphan AS (
     SELECT k.oid, k.conname, k.conrelid, k.confrelid, k.conkey
       FROM pg_constraint k
@@ -36,7 +36,7 @@ WITH orphan AS (
                              FROM pg_attribute a WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)),
                           '', 'g') ~ '^(\(|\)| AND )*$'))
 ), sized AS (
-    SELECT orphan.*, columns.list,
+    SELECT orphan.*, columns.list, columns.names, n.nspname, c.relname,
            (greatest(c.relpages, 0)
                + (SELECT coalesce(sum(p.relpages), 0) FROM pg_inherits h JOIN pg_class p ON p.oid = h.inhrelid
                    WHERE h.inhparent = c.oid)) * current_setting('block_size')::bigint AS bytes,
@@ -45,8 +45,10 @@ WITH orphan AS (
                - pg_stat_get_tuples_hot_updated(orphan.confrelid) AS changes
       FROM orphan
       JOIN pg_class c ON c.oid = orphan.conrelid
+      JOIN pg_namespace n ON n.oid = c.relnamespace
      CROSS JOIN LATERAL (
-           SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY key.place) AS list
+           SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY key.place) AS list,
+                  array_agg(a.attname::text ORDER BY key.place) AS names
              FROM unnest(orphan.conkey) WITH ORDINALITY AS key (attnum, place)
              JOIN pg_attribute a ON a.attrelid = orphan.conrelid AND a.attnum = key.attnum) AS columns
 )
@@ -57,6 +59,7 @@ SELECT format('%s.%I', conrelid::regclass, conname) AS object,
        CASE WHEN partitioned
             THEN format('CREATE INDEX ON ONLY %s (%s)  -- then on each partition CREATE INDEX CONCURRENTLY, and'
                         ' ALTER INDEX ... ATTACH PARTITION', conrelid::regclass, list)
-            ELSE format('CREATE INDEX CONCURRENTLY ON %s (%s)', conrelid::regclass, list) END AS mend
+            ELSE format('CREATE INDEX CONCURRENTLY ON %s (%s)', conrelid::regclass, list) END AS mend,
+       nspname AS table_schema, relname AS table_name, names AS columns
   FROM sized
  ORDER BY 2 DESC, 1 LIMIT 100

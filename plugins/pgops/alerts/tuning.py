@@ -53,6 +53,13 @@ class ConfigurationNews:
     command: str = ""
 
 
+def worth_telling(news: ConfigurationNews) -> bool:
+    """Whether a person should hear of what the clock looked at: something changed, or something is in the way."""
+    return bool(news.failed or news.error) or any(
+        one.news or one.effects or one.unfinished or one.notes for one in news.reviewed
+    )
+
+
 def configuration_message(news: ConfigurationNews, *, runbook_url: str | None = None) -> Message:
     """One message for the run: what was not seen, what was changed, what is dangerous, what is advised, what it did."""
     bad = bool(news.failed or news.error or (news.applied and not news.applied.whole))
@@ -123,6 +130,8 @@ def _outcome(one: Outcome) -> str:
 
 def _found(one: Reviewed) -> Iterator[Block]:
     name = code(one.server, 60)
+    if one.news:
+        yield markdown(f"*Since the last review of* {name}\n{_bullets(one.news)}")
     dangerous = one.of(Grade.DANGEROUS)
     if dangerous:
         lines = [f"{v.setting} is {v.now}: {v.says}" + (f"; wanted: {v.wanted}" if v.wanted else "") for v in dangerous]

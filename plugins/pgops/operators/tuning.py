@@ -217,6 +217,7 @@ def _lease(fleet: Fleet, server: Server, context: Mapping[str, Any]) -> Lease:
 class ConfigurationReportOperator(FleetReportOperator):
     """Says what was found and what was changed, in one message. Runs whatever failed before it.
 
+    What the clock looked at is told when it is news; log, ledger and report have all of it.
     It fails where a server could not be looked at, or where something that was approved is not in place.
 
     Args:
@@ -230,7 +231,7 @@ class ConfigurationReportOperator(FleetReportOperator):
     def execute(self, context: Any) -> dict[str, Any]:
         """Return verdicts by server, what was applied, and the id by which it is taken back."""
         from pgops.alerts.messages import run_command
-        from pgops.alerts.tuning import ConfigurationNews, configuration_message
+        from pgops.alerts.tuning import ConfigurationNews, configuration_message, worth_telling
         from pgops.tuning.apply import Applied
         from pgops.tuning.review import Reviewed
 
@@ -255,7 +256,8 @@ class ConfigurationReportOperator(FleetReportOperator):
         )
         for line in _lines(news.applied, problem):
             log.info("%s", line)
-        tell_slack(configuration_message(news, runbook_url=settings.runbook_url), settings, "configuration_report")
+        if not is_scheduled(context) or worth_telling(news):
+            tell_slack(configuration_message(news, runbook_url=settings.runbook_url), settings, "configuration_report")
         result = _result(reviewed, applied, failed, problem)
         for name in (*reviewed, *failed):
             state = "failed" if name in failed or problem or (applied and not applied.whole) else "success"
@@ -313,6 +315,7 @@ def _result(
                 "advice": [verdict.setting for verdict in one.verdicts if verdict.grade == "advice"],
                 "planned": [change.setting for change in one.plan.changes],
                 "restart": [verdict.setting for verdict in one.verdicts if verdict.action == "restart"],
+                "news": list(one.news),
                 "effects": [[figure.shown for figure in effect.figures] for effect in one.effects],
                 "report": one.page,
             }

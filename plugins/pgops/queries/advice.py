@@ -11,9 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import pglast
 import psycopg2
-from pglast import ast
 from pglast.keywords import RESERVED_KEYWORDS, TYPE_FUNC_NAME_KEYWORDS
 
 from pgops.include import sql_text
@@ -174,24 +172,21 @@ def _agreed(
 
 
 def _missing(catalog: Any, row: Mapping[str, Any]) -> Advice:
-    statement = pglast.parse_sql(row["mend"])[0].stmt
-    assert isinstance(statement, ast.IndexStmt) and statement.relation and statement.indexParams
-    columns = tuple(str(one.name) for one in statement.indexParams)
-    index = Index(str(statement.relation.schemaname), str(statement.relation.relname), columns)
+    index = Index(row["table_schema"], row["table_name"], tuple(row["columns"]))
     facts = _table_facts(catalog, index)
     apply, revert = _creating(index, facts)
     return Advice(
         "missing", row["object"], row["says"], apply, revert, facts.bytes, facts.writes,
-        label=f"index_{index.table}_{'_'.join(columns)}", makes=index,
+        label=f"index_{index.table}_{'_'.join(index.columns)}", makes=index,
     )  # fmt: skip
 
 
 def _superfluous(catalog: Any, kind: Kind, row: Mapping[str, Any]) -> Advice:
     with catalog.cursor() as cursor:
         cursor.execute(sql_text("queries/index_facts.sql"), {"index": row["object"]})
-        schema, name, definition, size, writes, partitioned, keys = cursor.fetchone()
+        schema, name, definition, size, writes, partitioned, keys, constrained = cursor.fetchone()
     found = Advice(kind, row["object"], row["says"], (), (), size, writes, label=f"drop_{name}", keys=keys)
-    if kind == "invalid" or "CONSTRAINT" in row["mend"]:
+    if kind == "invalid" or constrained:
         return replace(found, says=f"{row['says']}. {row['mend']}")
     # A partitioned index cannot be dropped without a lock.
     dropped = f"DROP INDEX{'' if partitioned else ' CONCURRENTLY'} {quoted(schema)}.{quoted(name)}"

@@ -45,6 +45,12 @@ def counts(verdicts: Sequence[Verdict]) -> dict[str, int]:
     return {str(grade): number for grade, number in Counter(one.grade for one in verdicts).items()}
 
 
+def last_verdicts(ledger: Ledger, server: str, run_id: str) -> list[dict[str, Any]] | None:
+    """Those of the review before this run's; None where there is none."""
+    found = ledger.rows("config_review_last", server=server, run_id=run_id)
+    return found[0]["verdicts"] if found else None
+
+
 def record_plan(ledger: Ledger, plan: Plan, run_id: str, requested_by: str) -> None:
     """Keep a plan as it is put to the approver."""
     ledger.rows(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,6 +26,7 @@ PAGE_DAYS = 365
 _STAMP = "%Y%m%dT%H%M%S.%fZ"
 # No database can be named so: a name of the fleet file begins with a letter or a digit.
 _FOLDER = "_servers"
+_DRIFT = (Grade.ADVICE, Grade.DANGEROUS)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Reviewed:
     Attributes:
         verdicts: all of them, those to look at first.
         plan: what may be applied.
+        news: what is judged otherwise than by the review before.
         unfinished: changes that somebody began and nobody saw done.
         notes: what could not be seen or kept.
         page: key of the report in the bucket.
@@ -75,6 +77,7 @@ class Reviewed:
     unfinished: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     page: str | None = None
+    news: tuple[str, ...] = ()
 
     def of(self, *grades: Grade) -> tuple[Verdict, ...]:
         """Verdicts with one of these grades."""
@@ -103,7 +106,7 @@ def review(
     plan = make_plan(facts, found, plan_name, target.name, at, only)
     notes = list(_notes(facts))
     figures = counters(target.dsn)
-    effects, unfinished = _history(desk, target, figures, at, notes)
+    effects, unfinished, news = _history(desk, target, found, figures, at, notes)
     reviewed = Reviewed(
         target.name,
         facts.server.version,
@@ -114,6 +117,7 @@ def review(
         effects,
         unfinished,
         tuple(notes),
+        news=news,
     )
     page = _keep_page(desk, reviewed, notes)
     try:
@@ -157,10 +161,16 @@ def _notes(facts: Facts) -> list[str]:
 
 
 def _history(
-    desk: Desk, target: Target, figures: Mapping[str, Any], at: datetime, notes: list[str]
-) -> tuple[tuple[Effect, ...], tuple[str, ...]]:
-    """What became of earlier changes."""
+    desk: Desk,
+    target: Target,
+    found: Sequence[Verdict],
+    figures: Mapping[str, Any],
+    at: datetime,
+    notes: list[str],
+) -> tuple[tuple[Effect, ...], tuple[str, ...], tuple[str, ...]]:
+    """What became of earlier changes: effects, what is unfinished, and what is judged otherwise than before."""
     try:
+        news = _news(records.last_verdicts(desk.ledger, target.name, desk.run_id), found)
         effects = measure_effects(desk.ledger, target.name, figures, at, target.effect_hours)
         unfinished = tuple(
             f"{change.setting} of {plan}, begun {begun:%Y-%m-%d %H:%M} UTC: nobody saw it done;"
@@ -170,8 +180,17 @@ def _history(
     except PgOpsError as error:
         log.error("%s", error)
         notes.append(f"the ledger does not say what became of earlier changes: {error}")
-        return (), ()
-    return effects, unfinished
+        return (), (), ()
+    return effects, unfinished, news
+
+
+def _news(last: Sequence[Mapping[str, Any]] | None, found: Sequence[Verdict]) -> tuple[str, ...]:
+    if last is None:
+        return ("the first review",)
+    before = {one["setting"]: f"{one['grade']} ({one['now']})" for one in last if one["grade"] in _DRIFT}
+    after = {one.setting: f"{one.grade} ({one.now})" for one in found if one.grade in _DRIFT}
+    names = [name for name in after | before if after.get(name) != before.get(name)]
+    return tuple(f"{name}: {before.get(name, 'well')} → {after.get(name, 'well')}" for name in names)
 
 
 def _keep_page(desk: Desk, reviewed: Reviewed, notes: list[str]) -> str | None:

@@ -30,6 +30,7 @@ def table(reviewed: Reviewed) -> Iterator[str]:
     for effect in reviewed.effects:
         yield f"effect of {effect.plan} ({', '.join(effect.settings)}), {effect.hours:.1f} h:"
         yield from (f"    {line}" for line in effect.lines)
+    yield from (f"since the last review: {one}" for one in reviewed.news)
     yield from (f"unfinished: {one}" for one in reviewed.unfinished)
 
 
