@@ -279,7 +279,9 @@ class Standby(PostgresServer):
         super().create()
 
     def wait_until_caught_up(self, seconds: float = 30) -> None:
-        """Wait until the standby has replayed everything that the primary has written by now."""
+        """Wait until the standby has replayed everything that the primary has committed by now."""
+        # Commits that did not wait for the disk are sent only when they were written: by a later commit that did.
+        self.primary.execute("set synchronous_commit = local; select pg_current_xact_id()")
         target = self.primary.execute("select pg_current_wal_flush_lsn()::text")[0][0]
         deadline = time.monotonic() + seconds
         while self.execute(f"select pg_last_wal_replay_lsn() >= '{target}'")[0][0] is not True:

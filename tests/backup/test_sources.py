@@ -16,6 +16,7 @@ import pytest
 from pgops.backup import sources
 from pgops.errors import Refused
 from pgops.fleet import BackupPolicy
+from pgops.include import sql_text
 from pgops.ledger import Lease
 from pgops.postgres import DatabaseError, Dsn, client_program, programs
 from pgops.storage import Bucket, StorageError
@@ -237,7 +238,9 @@ def test_a_standby_that_lags_is_not_used_and_the_report_says_why(pair, standby_n
     standby = pair[1]
     standby.execute("SELECT pg_wal_replay_pause()")
     try:
-        execute(night.dsn, "CREATE TABLE t AS SELECT 1 AS x", "SELECT pg_sleep(1.5)", "INSERT INTO t VALUES (2)")
+        assert eventually(lambda: standby.execute("SELECT pg_get_wal_replay_pause_state()") == [("paused",)])
+        execute(night.dsn, "CREATE TABLE t AS SELECT 1 AS x", "INSERT INTO t VALUES (2)")
+        assert eventually(lambda: standby.execute(sql_text("backup/standby_lag.sql"))[0][0] > 1)
         night.policy = night.policy.model_copy(update={"max_standby_lag_seconds": 1})
         committed = night.backup()
     finally:

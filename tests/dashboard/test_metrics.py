@@ -6,8 +6,13 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 
+from pgops.ledger import Ledger
+from pgops.physical.intervals import restorable as possible
+from pgops.physical.recoverability import Surveyed, record
 from tests.dashboard.facts import BACKUP, EVIL, HEALTH
 from tests.dashboard.test_configuration import REVIEW
+from tests.dashboard.test_pages import text
+from tests.physical.recovery.test_plan import BACKUPS, NOON, archive, at
 
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -46,6 +51,27 @@ def test_they_are_the_figures_of_the_pages(stand, accept, parse):
     assert found["pgops_settings_dangerous", "crm"] == 1 and found["pgops_migration_failed", "app"] == 1
     assert ("pgops_backup_size_bytes", "crm") not in found  # nothing is known: no figure, not zero
     assert found["pgops_ledger_area_missing", "drills"] == 1
+
+
+def test_what_is_restorable_is_there_by_server(stand):
+    wal = archive(*range(1, 12), *range(13, 18), 19)
+    stand.fleet("app", "crm", servers=[{"name": "primary"}, {"name": "bare"}])
+    for server, backups in (("primary", BACKUPS), ("bare", [])):
+        found = Surveyed(tuple(backups), wal, possible(backups, wal), NOON)
+        record(Ledger(stand.dsn), server, found)
+    parsed = samples(plain(stand.visitor().get("/fleet/metrics").text))
+    assert parsed["pgops_restorable_begin_timestamp_seconds", "primary"] == BACKUPS[2].ended_at.timestamp()
+    assert parsed["pgops_restorable_end_timestamp_seconds", "primary"] == at(17).timestamp()
+    assert parsed["pgops_restorable_gaps", "primary"] == 2  # one between two base backups, one after the last
+    assert not [key for key in parsed if key[1:] == ("bare",)], "no database of the fleet is on it"
+    page = text(stand.page("database/app"))
+    assert page.index("any instant from 2026-11-23 12:15") < page.index("any instant from 2026-11-23 12:02")
+
+
+def test_a_server_of_which_nothing_is_restorable_has_no_interval(stand):
+    record(Ledger(stand.dsn), "primary", Surveyed((), archive(1), possible([], archive(1)), NOON))
+    parsed = samples(plain(stand.visitor().get("/fleet/metrics").text))
+    assert {key[0] for key in parsed if key[1:] == ("primary",)} == {"pgops_restorable_gaps"}
 
 
 def test_prometheus_logs_in_with_the_token_of_a_variable(stand, monkeypatch):

@@ -135,12 +135,25 @@ def catalog_dead_rows(scene: Scene) -> Iterator[str]:
     yield "pg_attribute"
 
 
+def keys_up_to(scene: Scene, highest: int) -> str:
+    """A table whose integer key no sequence fills has come that far, and was analyzed; the key's name."""
+    scene.execute('CREATE TABLE IF NOT EXISTS "far\'s" (id int PRIMARY KEY)')
+    scene.execute(f'INSERT INTO "far\'s" SELECT {highest} - n FROM generate_series(0, 999) n')
+    scene.execute('ANALYZE "far\'s"')
+    return 'public."far\'s".id'
+
+
 @fault("int4_keys_used")
 def int4_keys_used(scene: Scene) -> Iterator[str]:
-    scene.execute('CREATE TABLE "far\'s" (id int PRIMARY KEY)')
-    scene.execute('INSERT INTO "far\'s" SELECT 2000000000 + n FROM generate_series(1, 1000) n')
-    scene.execute('ANALYZE "far\'s"')
-    yield 'public."far\'s".id'
+    yield keys_up_to(scene, 2_000_001_000)
+
+
+@fault("int4_keys_days_left")
+def int4_keys_days_left(scene: Scene) -> Iterator[str]:
+    for days_ago, highest in ((3, 1_500_000_000), (2, 1_600_000_000), (1, 1_700_000_000)):
+        keys_up_to(scene, highest)
+        scene.look(days_ago)
+    yield keys_up_to(scene, 1_800_000_000)
 
 
 @fault("narrow_foreign_keys")

@@ -26,6 +26,7 @@ WHOLE = """\
 -- Note: of the query
 SELECT '' AS object, 1 AS value, '' AS says, '' AS mend;
 """
+FROM_ONE = WHOLE.replace("-- Note:", "-- From: one\n-- Note:")
 
 
 def written(folder: Path, text: str, name: str = "one.sql") -> Path:
@@ -111,3 +112,25 @@ def test_variants_that_overlap_are_refused(tmp_path: Path) -> None:
 def test_a_variant_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PgOpsError, match="variant of no check"):
         checks(written(tmp_path, "-- Versions: 16-18\nSELECT 'newer'", "two.16.sql"))
+
+
+def test_a_check_may_read_all_rows_of_another(tmp_path: Path) -> None:
+    written(tmp_path, WHOLE.replace("AS mend;", "AS mend LIMIT 20"))
+    written(tmp_path, FROM_ONE.replace("'' AS mend;", "m FROM one"), "two.sql")
+    query = checks(tmp_path)[1].query(15)
+    assert query is not None and query.startswith("WITH one AS (\nSELECT") and query.endswith("m FROM one")
+    assert "LIMIT" not in query  # that is what the other one lists, not what it knows
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (("From: one", "From: three"), "no check 'three' .*two.sql:14"),
+        (("Versions: 15-16", "Versions: 15-18"), "one has other versions.*two.sql:14"),
+    ],
+)
+def test_a_check_that_another_cannot_serve_is_refused(change: tuple[str, str], what: str, tmp_path: Path) -> None:
+    written(tmp_path, WHOLE)
+    written(tmp_path, FROM_ONE.replace(*change), "two.sql")
+    with pytest.raises(PgOpsError, match=what):
+        checks(tmp_path)

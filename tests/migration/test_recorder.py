@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -165,17 +168,67 @@ def test_dates_are_rewritten_or_not_as_the_time_zone_of_the_session_has_it(each_
 # --- outside a transaction ---
 
 
+@dataclass(frozen=True)
+class Wait:
+    """Somebody waits for a lock; `sampled` once the recorder has looked at the locks meanwhile."""
+
+    began: datetime
+    seconds: float
+    sampled: bool
+
+
+WAITS = """
+SELECT l.waitstart, extract(epoch FROM clock_timestamp() - l.waitstart),
+       EXISTS (SELECT FROM pg_stat_activity o WHERE o.datname = w.datname AND o.query_start > l.waitstart
+                  AND o.application_name = 'pgops.migration.observer' AND o.state = 'idle')
+  FROM pg_locks l JOIN pg_stat_activity w USING (pid)
+ WHERE NOT l.granted AND l.waitstart IS NOT NULL AND w.datname = current_database()
+"""
+
+
 @contextmanager
-def writer_of(dsn: Dsn, table: str, seconds: float) -> Iterator[None]:
-    """Somebody who has written to a table and takes his time to commit: CONCURRENTLY waits for him."""
-    with connect(dsn, "test", Limits(idle_in_transaction=0)) as connection:
-        connection.cursor().execute(f"BEGIN; UPDATE {table} SET id = id WHERE id = 1")
-        timer = threading.Timer(seconds, lambda: connection.cursor().execute("ROLLBACK"))
-        timer.start()
+def holder(dsn: Dsn, statement: str, until: Callable[[Collection[Wait]], bool]) -> Iterator[None]:
+    """Somebody keeps the locks of a statement until others have waited for him so, or to the end."""
+    waits: dict[datetime, Wait] = {}
+    over = threading.Event()
+
+    def watch(cursor: Any) -> None:
+        while not over.wait(0.01) and not until(waits.values()):
+            cursor.execute(WAITS)
+            waits.update({row[0]: Wait(*row) for row in cursor.fetchall()})
+        held.execute("ROLLBACK")
+
+    with connect(dsn, "test", Limits(idle_in_transaction=0)) as connection, connect(dsn, "watcher") as watching:
+        held = connection.cursor()
+        held.execute(f"BEGIN; {statement}")
+        watcher = threading.Thread(target=watch, args=(watching.cursor(),))
+        watcher.start()
         try:
             yield
         finally:
-            timer.join()
+            over.set()
+            watcher.join()
+
+
+def writer_of(dsn: Dsn, table: str, until: Callable[[Collection[Wait]], bool]) -> AbstractContextManager[None]:
+    """Somebody who has written to a table and takes his time to commit: CONCURRENTLY waits for him."""
+    return holder(dsn, f"UPDATE {table} SET id = id WHERE id = 1", until)
+
+
+def sampled(waits: Collection[Wait]) -> bool:
+    return any(one.sampled for one in waits)
+
+
+def a_second_time(waits: Collection[Wait]) -> bool:
+    return len(waits) > 1
+
+
+def beyond_the_timeout(waits: Collection[Wait]) -> bool:
+    return any(one.seconds > 0.2 for one in waits)
+
+
+def never(waits: Collection[Wait]) -> bool:
+    return False
 
 
 CONCURRENT = [
@@ -191,7 +244,7 @@ CONCURRENT = [
 def test_statements_outside_a_transaction_are_sampled(each_sample, statement, before, locks, rewritten, scanned):
     if before:
         execute(each_sample, before)
-    with writer_of(each_sample, "users", 0.3):
+    with writer_of(each_sample, "users", sampled):
         (one,) = applied(each_sample, statement).statements
     assert one.sampled
     seen = {lock.relation: lock.mode for lock in one.locks if lock.existed}
@@ -202,8 +255,11 @@ def test_statements_outside_a_transaction_are_sampled(each_sample, statement, be
 
 
 def test_vacuum_full_is_seen_locking_and_rewriting(each_sample):
-    execute(each_sample, "INSERT INTO users SELECT n, 'x', n % 90 FROM generate_series(100000, 250000) n")
-    (one,) = applied(each_sample, "VACUUM FULL users").statements
+    execute(each_sample, "ALTER TABLE users ADD note text")  # so that there is a TOAST table, which it locks second
+    find = "SELECT reltoastrelid::regclass::text FROM pg_class WHERE oid = 'users'::regclass"
+    [(toast,)] = execute(each_sample, find)
+    with holder(each_sample, f"SELECT FROM {toast}", sampled):
+        (one,) = applied(each_sample, "VACUUM FULL users").statements
     assert {lock.relation: lock.mode for lock in one.locks if lock.existed}[USERS] == AEX
     assert one.rewritten == (USERS,)
     assert [scan.relation for scan in one.scans] == [USERS]
@@ -366,31 +422,31 @@ def test_a_script_that_commits_itself_is_stopped(sample):
 
 
 def test_a_lock_that_is_not_to_be_had_is_tried_again(sample):
-    with writer_of(sample, "users", 0.5):
-        ran = applied(sample, "ALTER TABLE users ADD a int", lock_timeout_ms=50, lock_attempts=50)
+    with writer_of(sample, "users", a_second_time):
+        ran = applied(sample, "ALTER TABLE users ADD a int", lock_timeout_ms=200, lock_attempts=50)
     assert ran.lock_retries > 0
     assert len(ran.statements) == 1
 
 
 def test_a_lock_that_is_never_to_be_had_is_a_failure(sample):
-    with writer_of(sample, "users", 1):
+    with writer_of(sample, "users", never):
         ran = run(sample, script("ALTER TABLE users ADD a int"), "apply", 60, lock_timeout_ms=50, lock_attempts=3)
     assert ran.failure is not None
     assert (ran.failure.sqlstate, ran.lock_retries) == ("55P03", 2)
 
 
 def test_concurrently_waits_beyond_the_lock_timeout(sample):
-    with writer_of(sample, "users", 0.4):
+    with writer_of(sample, "users", beyond_the_timeout):
         ran = applied(sample, "CREATE INDEX CONCURRENTLY i ON users (age)", lock_timeout_ms=50)
     assert ran.lock_retries == 0
     assert invalid_indexes(sample) == []
 
 
 def test_a_lock_timeout_of_ours_does_not_outlive_its_statement(sample):
-    with writer_of(sample, "users", 0.3):
-        ran = applied(sample, "VACUUM FULL users; SELECT 1", lock_timeout_ms=50, lock_attempts=50)
+    with writer_of(sample, "users", a_second_time):
+        ran = applied(sample, "VACUUM FULL users; SELECT 1", lock_timeout_ms=200, lock_attempts=50)
     assert ran.lock_retries > 0
-    with writer_of(sample, "orders", 0.4):
+    with writer_of(sample, "orders", beyond_the_timeout):
         ran = applied(sample, "VACUUM FULL users; CREATE INDEX CONCURRENTLY i ON orders (user_id)", lock_timeout_ms=50)
     assert ran.lock_retries == 0
 

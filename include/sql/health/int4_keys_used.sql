@@ -12,6 +12,7 @@
 -- Mend: Change the column to bigint without downtime: the DAG zero_downtime_column and a backfill
 -- Risk: ALTER COLUMN TYPE rewrites the table under an exclusive lock: not on a large table
 -- Note: the highest value is that of the last ANALYZE's sample; keys with a sequence are sequences_used's.
+--       taken and room are int4_keys_days_left's.
 WITH keys AS MATERIALIZED (
     SELECT k.indrelid, n.nspname, c.relname, a.attname, a.atttypid
       FROM (SELECT DISTINCT indrelid, indkey[0] AS attnum FROM pg_index WHERE indisunique AND indnkeyatts = 1) AS k
@@ -27,13 +28,16 @@ WITH keys AS MATERIALIZED (
       FROM pg_stats
      WHERE NOT inherited AND (schemaname, tablename, attname) IN (SELECT nspname, relname, attname FROM keys)
        AND attname = ANY (ARRAY(SELECT attname FROM keys))
+), used AS (
+    SELECT k.indrelid, k.attname, k.atttypid, b.bounds[cardinality(b.bounds)] AS taken,
+           CASE k.atttypid WHEN 'int2'::regtype THEN 32767 ELSE 2147483647 END AS room
+      FROM keys k
+      JOIN bounds b ON b.schemaname = k.nspname AND b.tablename = k.relname AND b.attname = k.attname
 )
-SELECT format('%s.%I', indrelid::regclass, k.attname) AS object,
-       100.0 * bounds[cardinality(bounds)] / CASE atttypid WHEN 'int2'::regtype THEN 32767 ELSE 2147483647 END AS value,
-       format_type(atttypid, NULL) || ', at least ' || bounds[cardinality(bounds)] || ' by the last ANALYZE' AS says,
+SELECT format('%s.%I', indrelid::regclass, attname) AS object, 100.0 * taken / room AS value,
+       format_type(atttypid, NULL) || ', at least ' || taken || ' by the last ANALYZE' AS says,
        format('ALTER TABLE %s ALTER COLUMN %I TYPE bigint -- rewrites it: prefer zero_downtime_column',
-              indrelid::regclass, k.attname) AS mend
-  FROM keys k
-  JOIN bounds b ON b.schemaname = k.nspname AND b.tablename = k.relname AND b.attname = k.attname
- WHERE bounds[cardinality(bounds)] > 0
+              indrelid::regclass, attname) AS mend, taken, room
+  FROM used
+ WHERE taken > 0
  ORDER BY value DESC LIMIT 20

@@ -12,12 +12,13 @@
 -- Mend: Change the column to bigint without downtime: the DAG zero_downtime_column and a backfill; the sequence too
 -- Risk: ALTER COLUMN TYPE rewrites the table under an exclusive lock: not on a large table
 -- Note: a bigint sequence on an integer column ends with the column. Cycling sequences do not end. Without the
---       privilege last_value is NULL, as it is for one that was never used.
+--       privilege last_value is NULL, as it is for one that was never used. Descending ones are counted upward.
+--       taken and room are sequence_days_left's.
 WITH used AS (
-    SELECT s.seqrelid, s.seqincrement, s.seqstart,
-           pg_sequence_last_value(s.seqrelid) AS last,
+    SELECT s.seqrelid,
+           pg_sequence_last_value(s.seqrelid)::numeric AS last,
            CASE WHEN s.seqincrement > 0 THEN least(s.seqmax, t.most) ELSE greatest(s.seqmin, -t.most - 1) END AS finish,
-           CASE WHEN s.seqincrement > 0 THEN s.seqmin ELSE s.seqmax END AS begin,
+           CASE WHEN s.seqincrement > 0 THEN s.seqmin ELSE s.seqmax END::numeric AS begin,
            a.attrelid, a.attname, a.atttypid
       FROM pg_sequence s
       LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = s.seqrelid AND d.deptype IN ('a', 'i')
@@ -29,14 +30,15 @@ WITH used AS (
        AND (SELECT relpersistence FROM pg_class WHERE oid = s.seqrelid) <> 't'
 )
 SELECT seqrelid::regclass::text AS object,
-       100 * (last::numeric - begin) / nullif(finish::numeric - begin, 0) AS value,
+       100 * (last - begin) / nullif(finish - begin, 0) AS value,
        'at ' || last || ' of ' || finish
            || CASE WHEN attrelid IS NULL THEN ''
                    ELSE format(', fills %s.%I (%s)', attrelid::regclass, attname, format_type(atttypid, NULL))
               END AS says,
        CASE WHEN atttypid IN ('int2'::regtype, 'int4'::regtype)
             THEN format('ALTER TABLE %s ALTER COLUMN %I TYPE bigint -- rewrites it: prefer zero_downtime_column',
-                        attrelid::regclass, attname) END AS mend
+                        attrelid::regclass, attname) END AS mend,
+       abs(last - begin) AS taken, abs(finish - begin) AS room
   FROM used
  WHERE last IS NOT NULL
  ORDER BY value DESC LIMIT 20

@@ -45,6 +45,7 @@ _AREAS = {
     "horizons": "partition horizon",
     "partitions": "retired partitions",
     "requests": "requests about personal data",
+    "restorable": "restorable intervals",
     "figures": "trends",
     "figures_of_database": "figures over time",
 }
@@ -184,15 +185,17 @@ class _Pages:
         """For Prometheus; a ledger that does not answer is a figure too."""
         fleet, rows, figures, up = self.file.fleet(), list[Row](), dict[tuple[str, str], float](), False
         missing: dict[str, str] = {}
+        intervals: dict[str, metrics.Restorable] = {}
         try:
             with reading(self.site.ledger(fleet.checked_settings())) as reader:
                 rows = with_details(reader, fleet_rows(fleet, reader, datetime.now(UTC)))
                 figures = metrics.newest_figures(reader, [row.name for row in rows])
+                intervals = metrics.restorable(reader, [row.server for row in rows])
                 missing, up = reader.missing, True
         except PgOpsError as error:
             log.warning("no figures for Prometheus: %s", error)
         accept = request.headers.get("accept", "")
-        body, content_type = metrics.exposition(accept, rows, figures, sorted(missing), up=up)
+        body, content_type = metrics.exposition(accept, rows, figures, intervals, sorted(missing), up=up)
         return Response(body, headers={"Content-Type": content_type})
 
     def _known(self, name: str) -> Fleet:

@@ -17,6 +17,7 @@ from pgops.fleet import Fleet
 _MOST_FINDINGS = 500
 _MOST_CHARTS = 12
 _LISTED = 20
+_INTERVALS = 5
 
 Record = Mapping[str, Any]
 
@@ -57,7 +58,7 @@ def database_page(fleet: Fleet, reader: Reader, name: str, now: datetime) -> Dat
         row=replace(row, findings=tuple(findings)),
         findings=tuple(one for one in findings if one.until is None),
         muted=tuple(one for one in findings if one.until is not None),
-        restorable=reader.rows("restorable_of_server", server=row.server),
+        restorable=reader.rows("restorable", servers=[row.server])[:_INTERVALS],
         resolved=reader.rows("resolved", database=name),
         charts=tuple(trend for trend in _measured(reader, name) + _proven(backups, drills) if len(trend.points) > 1),
         backups=backups[: -_LISTED - 1 : -1],

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric, StateSetMetricFamily
@@ -77,11 +80,43 @@ _GAUGES: dict[str, tuple[str, Measure]] = {
 }
 
 
+@dataclass(frozen=True)
+class Restorable:
+    """Of a server: the newest interval any instant of which can be restored, and how many gaps there are."""
+
+    begins_at: datetime | None
+    ends_at: datetime | None
+    gaps: int
+
+
+_INTERVALS: dict[str, tuple[str, Callable[[Restorable], float | None]]] = {
+    "pgops_restorable_begin_timestamp_seconds": (
+        "From when on any instant of the server can be restored, by base backup and WAL without a gap.",
+        lambda one: _seconds(one.begins_at),
+    ),
+    "pgops_restorable_end_timestamp_seconds": (
+        "Until when; nothing after it is in the archive.",
+        lambda one: _seconds(one.ends_at),
+    ),
+    "pgops_restorable_gaps": (
+        "Where WAL is missing amid the archive: no instant from there to the next base backup can be restored.",
+        lambda one: one.gaps,
+    ),
+}
+
+
 class _Fleet(Collector):
     """One answer to one scrape."""
 
-    def __init__(self, rows: Sequence[Row], figures: dict[tuple[str, str], float], missing: Sequence[str], up: bool):
-        self.rows, self.figures, self.missing, self.up = rows, figures, missing, up
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        figures: Mapping[tuple[str, str], float],
+        intervals: Mapping[str, Restorable],
+        missing: Sequence[str],
+        up: bool,
+    ):
+        self.rows, self.figures, self.intervals, self.missing, self.up = rows, figures, intervals, missing, up
 
     def collect(self) -> Iterator[Metric]:
         """Every family; those without a value are left out, not zero."""
@@ -99,8 +134,18 @@ class _Fleet(Collector):
                 if value is not None:
                     family.add_metric([row.name], value)
             yield family
+        yield from self._restorable()
         yield from self._health()
         yield self._backfills()
+
+    def _restorable(self) -> Iterator[Metric]:
+        for name, (help_text, measure) in _INTERVALS.items():
+            family = GaugeMetricFamily(name, help_text, labels=["server"])
+            for server, one in self.intervals.items():
+                value = measure(one)
+                if value is not None:
+                    family.add_metric([server], value)
+            yield family
 
     def _health(self) -> Iterator[Metric]:
         grade = StateSetMetricFamily("pgops_health_grade", "The newest health check's grade.", labels=["database"])
@@ -137,11 +182,29 @@ def newest_figures(reader: Reader, names: Sequence[str]) -> dict[tuple[str, str]
     return {(row["database"], row["name"]): row["value"] for row in rows}  # the newest day comes last
 
 
+def restorable(reader: Reader, servers: Iterable[str]) -> dict[str, Restorable]:
+    """What backup_watch saw of these servers' archives last, by server."""
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in reader.rows("restorable", servers=sorted(set(servers))):
+        found[row["server"]].append(row)
+    newest_first = found.items()
+    return {
+        server: Restorable(rows[0]["begins_at"], rows[0]["ends_at"], sum(row["gap"] for row in rows))
+        for server, rows in newest_first
+    }
+
+
 def exposition(
-    accept: str, rows: Sequence[Row], figures: dict[tuple[str, str], float], missing: Sequence[str], *, up: bool = True
+    accept: str,
+    rows: Sequence[Row],
+    figures: Mapping[tuple[str, str], float],
+    intervals: Mapping[str, Restorable],
+    missing: Sequence[str],
+    *,
+    up: bool = True,
 ) -> tuple[bytes, str]:
     """The text and its content type: OpenMetrics for those who ask for it, else Prometheus' older format."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Fleet(rows, figures, missing, up))
+    registry.register(_Fleet(rows, figures, intervals, missing, up))
     encoder, content_type = choose_encoder(accept)
     return encoder(registry), content_type

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from pgops.errors import PgOpsError, Refused
-from pgops.health.model import Check, Dimension, Kind, Level, Scope, Threshold, Where
+from pgops.health.model import LIMIT, Check, Dimension, Kind, Level, Scope, Threshold, Where
 from pgops.include import include_folder
 
 _REQUIRED = (
     *("Title", "Scope", "Kind", "Versions", "Privileges", "Cost"),
     *("Warn", "Crit", "Source", "Mend", "Risk", "Purpose"),
 )
-_OPTIONAL = ("Info", "Unit", "On", "Least", "Facts", "Extension", "Note")
+_OPTIONAL = ("Info", "Unit", "On", "Least", "Facts", "Extension", "From", "Note")
 _OF_A_VARIANT = ("Versions", "Note")
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -226,8 +226,22 @@ def _queries(files: list[_File]) -> tuple[tuple[int, int, str], ...]:
         first, last = file.versions()
         if any(first <= other_last and other_first <= last for other_first, other_last, _ in queries):
             raise file.wrong("Versions", f"{first}-{last} overlaps another file of this check", "Give each its own")
-        queries.append((first, last, file.query))
+        queries.append((first, last, _query(file)))
     return tuple(sorted(queries))
+
+
+def _query(file: _File) -> str:
+    """The file's query, with all rows of the check that it reads from, listed there or not, under that check's name."""
+    name = file.text("From")
+    if not name:
+        return file.query
+    path = file.path.with_name(f"{name}.sql")
+    if not path.is_file():
+        raise file.wrong("From", f"There is no check '{name}'", "Name a file of this folder")
+    other = _File(path, _REQUIRED, _OPTIONAL)
+    if other.versions() != file.versions() or other.text("From"):
+        raise file.wrong("From", f"{name} has other versions, or a From itself", "Write the query without it")
+    return f"WITH {name} AS (\n{LIMIT.sub('', other.query)}\n)\n{file.query}"
 
 
 def _known(required: tuple[str, ...], optional: tuple[str, ...]) -> str:

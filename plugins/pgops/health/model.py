@@ -22,7 +22,7 @@ Dimension = Literal["percent", "seconds", "bytes", "count"]
 Level = Literal["info", "warn", "crit"]
 
 _BLIND_SHARE = 0.10
-_LIMIT = re.compile(r"\bLIMIT (\d+)\s*$")
+LIMIT = re.compile(r"\bLIMIT (\d+)\s*$")
 
 
 class Status(StrEnum):
@@ -95,7 +95,7 @@ class Check:
     @property
     def most(self) -> int | None:
         """The most rows that its query gives, where it ends with a LIMIT."""
-        limit = _LIMIT.search(self.versions[0][2]) if self.versions else None
+        limit = LIMIT.search(self.versions[0][2]) if self.versions else None
         return int(limit[1]) if limit else None
 
     def level(self, value: float) -> Status:

@@ -179,7 +179,7 @@ def record(ledger: Ledger, server: str, surveyed: Surveyed, needs: Needs | None 
         "record_restorable",
         server=server,
         at=surveyed.at,
-        intervals=json.dumps([_plain(one) for one in surveyed.possible.intervals]),
+        intervals=json.dumps([_plain(one, surveyed.archive) for one in surveyed.possible.intervals]),
         unusable=json.dumps([asdict(one) for one in surveyed.possible.unusable]),
         needs=json.dumps(asdict(needs)) if needs else None,
     )
@@ -191,9 +191,9 @@ def rates(ledger: Ledger, server: str) -> Rates:
     return Rates(**found[0]) if found else Rates()
 
 
-def _plain(interval: Interval) -> dict[str, object]:
-    facts = asdict(interval)
-    return {**facts, "begins_at": facts["begins_at"].isoformat(), "ends_at": facts["ends_at"].isoformat()}
+def _plain(interval: Interval, archive: WalArchive) -> dict[str, object]:
+    times = {"begins_at": interval.begins_at.isoformat(), "ends_at": interval.ends_at.isoformat()}
+    return {**asdict(interval), **times, "gap": interval.is_gap_of(archive)}
 
 
 def problems(surveyed: Surveyed, rpo_seconds: float, written_since: datetime | None) -> Sequence[str]:
