@@ -135,6 +135,7 @@ class Ours:
             target_ms=limits.batch_ms if job.throttled else backfill.Options.target_ms,
             on_error=limits.on_error,
             vacuum_dead_share=limits.vacuum_dead_share if job.vacuum else None,
+            vacuum_cost_limit=limits.vacuum_cost_limit if job.throttled else None,
         )
         self._throttle: Throttle | None = None
         if job.throttled:

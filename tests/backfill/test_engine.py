@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import pytest
 
 from pgops import backfill
+from pgops.backfill import worker
 from pgops.backfill.statements import Position
 from pgops.backfill.steering import Steering
 from pgops.errors import PgOpsError, Refused
@@ -444,3 +445,20 @@ def test_the_table_is_vacuumed_in_between(each_database: Dsn) -> None:
         cursor.execute("SELECT pg_stat_force_next_flush()")
         cursor.execute("SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'users'")
         assert cursor.fetchone()[0] > 0
+
+
+def test_beside_an_application_the_vacuum_keeps_to_its_pace(database: Dsn, monkeypatch: pytest.MonkeyPatch) -> None:
+    users(database, 2_000)
+    paces, original = [], worker.session
+
+    @contextmanager
+    def watched(*args, **named):
+        with original(*args, **named) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('vacuum_cost_delay'), current_setting('vacuum_cost_limit')")
+            paces.append(cursor.fetchone())
+            yield connection
+
+    monkeypatch.setattr(worker, "session", watched)
+    options = replace(SMALL, vacuum_dead_share=0.01, vacuum_least_rows=500, vacuum_cost_limit=321)
+    backfill.work(database, begun(database).id, None, Steps(), options=options)
+    assert ("2ms", "321") in paces

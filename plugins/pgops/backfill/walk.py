@@ -27,6 +27,8 @@ class Options:
         on_error: what becomes of a row that cannot be changed: "stop" the work, or "skip" it and write it down.
         vacuum_dead_share: dead rows, as a share of all, from which on the table is vacuumed in between; None never.
         vacuum_least_rows: rows changed between two looks at that.
+        vacuum_cost_limit: how much such a vacuum does between two sleeps of 2 ms (the server's vacuum_cost_limit); it
+            never sleeps when None.
         most_passes: sweeps after which rows that keep coming are an error.
         progress_every: seconds between calls of on_progress.
         stall_after: seconds without a batch of any worker after which on_stall is called.
@@ -43,6 +45,7 @@ class Options:
     on_error: Literal["stop", "skip"] = "stop"
     vacuum_dead_share: float | None = 0.2
     vacuum_least_rows: int = 100_000
+    vacuum_cost_limit: int | None = None
     most_passes: int = 10
     progress_every: float = 5
     stall_after: float = 600

@@ -171,7 +171,7 @@ class _Worker:
             if found["vacuumed"] or found["dead"] <= share * (found["dead"] + found["live"]):
                 return
             limits = Limits(statement=hand.options.proof_timeout, lock=1, idle_in_transaction=0)
-            with session(hand.dsn, limits, f"{hand.application_name} vacuum") as connection:
+            with session(hand.dsn, limits, f"{hand.application_name} vacuum", _pace(hand.options)) as connection:
                 begun = time.monotonic()
                 run(connection, walk.statements.vacuum())
                 if connection.notices:  # who does not own the table may not: the server says so, and goes on
@@ -244,6 +244,13 @@ class _Worker:
                 raise
             self._hand.roll_back()
             self._try_again(walk, error)
+
+
+def _pace(options: Options) -> tuple[str, ...]:
+    """At full speed a vacuum keeps the disk from those who commit: it made the tail of an application's writes."""
+    if options.vacuum_cost_limit is None:
+        return ()
+    return ("vacuum_cost_delay=2ms", f"vacuum_cost_limit={options.vacuum_cost_limit}")
 
 
 def _remember(dsn: Dsn, job: int, error: PgOpsError) -> None:

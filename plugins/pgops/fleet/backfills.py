@@ -49,6 +49,8 @@ class BackfillPolicy(Policy):
     max_transaction_minutes: age of an open transaction that keeps vacuum from removing what the backfill leaves.
     blackouts: when no batch runs, in the fleet's time zone, such as "Mon-Fri 09:00-17:00" or "22:30-01:00".
     vacuum_dead_share: of the table's rows; with more dead ones it is vacuumed before the backfill goes on.
+    vacuum_cost_limit: how much that vacuum does between two sleeps of 2 ms, as PostgreSQL's setting of that name: at
+        full speed it keeps the disk from those who commit.
     min_rows_per_second: slowed down by latency and its kind, it is still as fast as this, so that it ends some day.
         What does harm (lag, blocked sessions, blackouts) makes it wait in any case.
     min_sleep_ratio, max_sleep_ratio: the shortest and the longest sleep after a batch, as multiples of the time that
@@ -74,6 +76,7 @@ class BackfillPolicy(Policy):
     max_transaction_minutes: float = Field(30, gt=0)
     blackouts: tuple[str, ...] = ()
     vacuum_dead_share: float = Field(0.2, gt=0, le=1)
+    vacuum_cost_limit: int = Field(600, ge=1, le=10_000)
     min_rows_per_second: float = Field(200, ge=0)
     min_sleep_ratio: float = Field(0.6, ge=0, le=1000)
     max_sleep_ratio: float = Field(8, ge=0.05, le=1000)

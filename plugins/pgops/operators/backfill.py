@@ -151,6 +151,7 @@ def work_on(
         target_ms=policy.batch_ms,
         on_error=policy.on_error,
         vacuum_dead_share=policy.vacuum_dead_share,
+        vacuum_cost_limit=policy.vacuum_cost_limit,
         stall_after=60 * policy.stall_alert_minutes,
     )
     name = f"pgops.backfill.{number}"
