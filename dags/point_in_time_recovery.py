@@ -12,6 +12,7 @@ was lost. A target that cannot be reached is refused with the instants that can.
 | `recover` | WAL is replayed exactly up to the target, as the server's own log says, and the copy promoted |
 | `check_copy` | rows, structure; who was erased since is erased again; nobody was let in until here |
 | `hand_over` | beside: roles are let in. In place: the server serves, its slots are back, a new base backup is taken |
+| `seed_standbys` | in place: those that the fleet file names are copied anew, until they stream; their old files stay |
 | `report` | where it is, until when, how to look and how to copy a table back |
 
 **Params**. `database`; `target_time` with its zone, or `target`: an LSN, the name of a restore point (`target_time`
@@ -20,8 +21,8 @@ then says after when it was made), a time, or `latest`; `mode`; `timeline`, if n
 comes back, with all of its databases. Nothing is written into its archive by a copy beside it.
 
 **When it fails.** A refusal has touched nothing. Otherwise clear the failed task: each goes on where it was, or begins
-anew. In place: the way back stands in the approval, in the log of `restore_copy` and in the report. See
-docs/runbook.md, "Someone dropped a table".
+anew; `seed_standbys` alone, as the server is in service by then. In place: the way back stands in the approval, in the
+log of `restore_copy` and in the report. See docs/runbook.md, "Someone dropped a table".
 """
 
 from datetime import timedelta
@@ -40,6 +41,7 @@ from pgops.operators.recovery import (
     RecoverOperator,
     RecoveryReportOperator,
     RestoreCopyOperator,
+    SeedStandbysOperator,
 )
 from pgops.operators.recovery_desk import recoverable
 
@@ -87,6 +89,8 @@ with DAG(
     recover = RecoverOperator(task_id="recover", **of)
     check = CheckCopyOperator(task_id="check_copy", **of)
     hand_over = HandOverOperator(task_id="hand_over", **of)
+    seed = SeedStandbysOperator(task_id="seed_standbys", **of)
     report = RecoveryReportOperator(task_id="report", retries=0, on_failure_callback=None, **of)
 
-    chain(plan, approve, restore, recover, check, hand_over, report)
+    chain(plan, approve, restore, recover, check, hand_over, [seed, report])
+    seed >> report

@@ -23,7 +23,7 @@ from tests.dags.recoveries import (
 )
 from tests.inbox import shown
 from tests.physical.archived import archived_server, walg
-from tests.physical.recovery.sources import CONTENT, some_ports
+from tests.physical.recovery.sources import CONTENT, following, run_as, some_ports
 
 pytestmark = pytest.mark.airflow
 DAG = "point_in_time_recovery"
@@ -220,6 +220,35 @@ def test_in_place_the_approver_sees_the_way_back_and_the_server_serves_the_state
     run = site.clear(run, *STEPS)
     assert run.state == "success" and run.xcom("report")["state"] == "recovered"
     assert source.sql("select count(*) from items where id = 80000") == [(1,)]
+
+
+def test_a_standby_that_the_fleet_file_names_streams_again_and_can_be_cleared_by_itself(site, own_source):
+    source, questions = own_source, answer_approvals(site)
+    with following(source) as standby:
+        named = {"name": "standby", "data_directory": str(standby.data), "slot": standby.slot}
+        named["run_as"] = list(run_as(source.server.identity))
+        broken = named | {"stop": ["true"], "start": ["false"]}
+        lead_to(site, source, in_place={"approvers": ["op"], "standbys": [broken]})
+        at, content = destroyed(source.server)
+        run = site.run(DAG, database="app", target_time=at, mode="in_place")
+        assert run.states["hand_over"] == "success" and run.states["seed_standbys"] == "failed"
+        report = run.xcom("report", "report")
+        assert report["state"] == "degraded" and report["standbys"] == ["standby was NOT seeded anew"]
+        assert "standby: false ended with exit code 1" in report["error"] and source.content() == content
+        assert any("standby was NOT seeded anew" in shown(message) for message in site.messages())
+        [question] = questions
+        assert "standby standby: afterwards it is stopped" in question and f"{standby.data}.given-up-" in question
+        lead_to(site, source, in_place={"approvers": ["op"], "standbys": [named]})
+        run = site.clear(run, "seed_standbys", "report")
+        assert run.state == "success" and run.xcom("report")["state"] == "recovered"
+        assert servers.eventually(lambda: standby.ready() and standby.execute(CONTENT) == [(content,)], 30)
+        source.sql("insert into items values (80000, 'written since')")
+        since = source.content()
+        assert servers.eventually(lambda: standby.execute(CONTENT) == [(since,)], 30)
+        [told] = run.xcom("report")["standbys"]
+        assert told.startswith(f"standby streams; its old data directory is {standby.data}.before-recovery-")
+        assert any(told in shown(message) for message in site.messages())
+        assert not any("pg_basebackup" in line for line in run.xcom("report")["commands"])
 
 
 def test_tasks_that_are_cleared_go_on_with_what_was_begun(site, source):

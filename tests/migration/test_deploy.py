@@ -14,7 +14,7 @@ import psycopg2.errors
 import pytest
 
 from pgops.errors import Refused
-from pgops.migration.deployment import deploy, losses, patience, versions
+from pgops.migration.deployment import alone, deploy, losses, patience, versions
 from pgops.migration.deployment.deploy import DeployFailed, HalfDone
 from pgops.migration.scripts.sources import migrations_in
 from pgops.migration.scripts.statements import parse
@@ -203,7 +203,7 @@ def test_an_index_that_fails_on_duplicates_is_named_and_repaired_by_the_next_run
 def test_an_index_waits_patiently_for_old_snapshots_and_names_them(database, monkeypatch):
     execute(database, "CREATE TABLE t (id int); CREATE TABLE other ()")
     with holding(database, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM other", "old-snapshot") as old:
-        monkeypatch.setattr(deploy, "_OLD_SNAPSHOT_SECONDS", 0)
+        monkeypatch.setattr(alone, "_OLD_SNAPSHOT_SECONDS", 0)
         going = Background(run, database, migration("CREATE INDEX CONCURRENTLY i ON t (id)"), how=policy(50))
         until(lambda: waiting_sessions(database))
         time.sleep(0.2)  # longer than the lock_timeout of everything else

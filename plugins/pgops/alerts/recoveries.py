@@ -29,11 +29,13 @@ class RecoveryNews:
 
     Attributes:
         mode: "side by side" or "in place".
-        state: recovered, planned (nothing was asked for but the plan), refused (nothing was touched) or failed.
+        state: recovered, degraded (it serves, but a standby that the fleet file names does not follow it), planned
+            (nothing was asked for but the plan), refused (nothing was touched) or failed.
         address: where the copy is reached; empty where there is none.
         stopped: the stopping point, as the server's log names it.
         checks: what was looked at, and what came of it.
         commands: how to look into it and how to copy a table back; or the way back of one in place.
+        standbys: what became of those that the fleet file names.
     """
 
     database: str
@@ -53,6 +55,7 @@ class RecoveryNews:
     started_at: datetime
     log_url: str
     command: str = ""
+    standbys: tuple[str, ...] = ()
 
 
 def recovery_message(news: RecoveryNews, *, runbook_url: str | None = None) -> Message:
@@ -78,11 +81,13 @@ def recovery_message(news: RecoveryNews, *, runbook_url: str | None = None) -> M
         ("Plan", news.plan if news.state == "planned" else ()),
         ("Checks", news.checks),
         ("Rows", news.counts),
+        ("Standbys", news.standbys),
         ("Look, copy back, undo", news.commands),
     ):
         if lines:
             blocks.append(markdown(f"*{title}*\n" + code_block("\n".join(lines), _SHOWN if title == "Plan" else 1500)))
-    blocks += ending(news.log_url, "" if good else news.command, "" if good else "recovery-not-finished", runbook_url)
+    command = "" if good or news.state == "degraded" else news.command  # which would recover the server once more
+    blocks += ending(news.log_url, command, "" if good else "recovery-not-finished", runbook_url)
     return Message(safe(headline, NOTIFICATION_TEXT), tuple(blocks), "" if good else LOOKS["crit"].color)
 
 

@@ -65,7 +65,7 @@ _BY_STEP = {
     **dict.fromkeys(("plan_partitions", "create", "retire", "tidy", "check", "ledger"), "partitions-not-ready"),
     "restore_partitions": "partition-not-restored",
     **dict.fromkeys(
-        ("plan_recovery", "approve_recovery", "restore_copy", "recover", "check_copy", "hand_over"),
+        ("plan_recovery", "approve_recovery", "restore_copy", "recover", "check_copy", "hand_over", "seed_standbys"),
         "recovery-not-finished",
     ),
     "expired_recoveries": "recovery-not-finished",

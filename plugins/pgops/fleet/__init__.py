@@ -21,7 +21,7 @@ from pgops.fleet.physical import PhysicalPolicy, PhysicalRetention
 from pgops.fleet.privacy import PrivacyPolicy, SubjectTable
 from pgops.fleet.problems import FleetProblem
 from pgops.fleet.queries import QueryPolicy
-from pgops.fleet.recoveries import InPlacePolicy, RecoveryPolicy
+from pgops.fleet.recoveries import InPlacePolicy, RecoveryPolicy, StandbyPolicy
 from pgops.fleet.tuning import Deliberate, TuningPolicy
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "Retention",
     "Server",
     "Settings",
+    "StandbyPolicy",
     "SubjectTable",
     "TuningPolicy",
     "Watch",

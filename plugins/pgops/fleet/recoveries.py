@@ -11,25 +11,71 @@ from pydantic import Field, field_validator, model_validator
 from pgops.fleet.base import ConnectionId, Policy
 
 
-class InPlacePolicy(Policy):
-    """How a server is recovered over itself.
+def _absolute_folder(value: str | None) -> str | None:
+    if value is not None and (not PurePosixPath(value).is_absolute() or PurePosixPath(value) == PurePosixPath("/")):
+        raise ValueError("give an absolute folder, such as /var/lib/postgresql/recoveries")
+    return value
 
-    approvers: users as Airflow names them, who may approve it; never the one who asked for it.
-    approval_minutes: without an answer by then it is rejected.
-    stop, start: the commands of the server's service on its own host, such as [systemctl, stop, postgresql@15-main];
-        pg_ctl when empty.
+
+class ServicePolicy(Policy):
+    """How a server's service is stopped and started.
+
+    stop, start: its commands on its own host, such as [systemctl, stop, postgresql@15-main]; pg_ctl when empty.
     """
 
-    approvers: tuple[str, ...] = Field(min_length=1)
-    approval_minutes: float = Field(60, gt=0, le=7 * 24 * 60)
     stop: tuple[str, ...] = ()
     start: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _both(self) -> InPlacePolicy:
+    def _both(self) -> ServicePolicy:
         if bool(self.stop) != bool(self.start):
             raise ValueError("'stop' and 'start' belong together")
         return self
+
+
+class StandbyPolicy(ServicePolicy):
+    """A standby that is seeded anew after its primary was recovered in place.
+
+    name: its application_name, as pg_stat_replication of the primary shows it; it keeps that name.
+    host: "local", or an Airflow connection of type ssh. It reaches the primary as `connection` says, as that role.
+    run_as: what goes before a command there, so that it runs as the owner of the files: [sudo, -n, -u, postgres].
+    data_directory: on that host.
+    slot: the primary's replication slot for it; its own configuration decides when empty.
+    programs: the folder of PostgreSQL's programs there; as of the recovery when empty.
+    """
+
+    name: str = Field(pattern=r"^[ -~]{1,63}$")
+    host: str = "local"
+    run_as: tuple[str, ...] = ()
+    data_directory: str
+    slot: str = Field("", pattern=r"^[a-z0-9_]{0,63}$")
+    programs: str | None = None
+
+    @field_validator("data_directory", "programs")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        return _absolute_folder(value)
+
+
+class InPlacePolicy(ServicePolicy):
+    """How a server is recovered over itself.
+
+    approvers: users as Airflow names them, who may approve it; never the one who asked for it.
+    approval_minutes: without an answer by then it is rejected.
+    standbys: which are seeded anew afterwards; for others the report prints the command.
+    """
+
+    approvers: tuple[str, ...] = Field(min_length=1)
+    approval_minutes: float = Field(60, gt=0, le=7 * 24 * 60)
+    standbys: tuple[StandbyPolicy, ...] = ()
+
+    @field_validator("standbys")
+    @classmethod
+    def _each_once(cls, value: tuple[StandbyPolicy, ...]) -> tuple[StandbyPolicy, ...]:
+        for what in ({one.name for one in value}, {(one.host, PurePosixPath(one.data_directory)) for one in value}):
+            if len(what) < len(value):
+                raise ValueError("two standbys have the same name, or the same data directory")
+        return value
 
 
 class RecoveryPolicy(Policy):
@@ -80,9 +126,7 @@ class RecoveryPolicy(Policy):
     @field_validator("directory", "programs")
     @classmethod
     def _absolute(cls, value: str | None) -> str | None:
-        if value is not None and (not PurePosixPath(value).is_absolute() or PurePosixPath(value) == PurePosixPath("/")):
-            raise ValueError("give an absolute folder, such as /var/lib/postgresql/recoveries")
-        return value
+        return _absolute_folder(value)
 
     @field_validator("ports")
     @classmethod

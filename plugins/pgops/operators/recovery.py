@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 IN_PLACE, SIDE_BY_SIDE = "in_place", "side_by_side"
-STEPS = ("plan_recovery", "approve_recovery", "restore_copy", "recover", "check_copy", "hand_over")
+STEPS = ("plan_recovery", "approve_recovery", "restore_copy", "recover", "check_copy", "hand_over", "seed_standbys")
 
 
 def target_of(params: Mapping[str, Any]) -> tuple[Target, datetime | None]:
@@ -86,7 +86,7 @@ class PlanRecoveryOperator(PgOpsOperator):
 
     def work(self, context: Mapping[str, Any], fleet: Fleet, database: Database) -> dict[str, Any]:
         """Return the plan, in words too, and the way back of a recovery in place."""
-        from pgops.physical import in_place, recover
+        from pgops.physical import in_place, recover, standbys
         from pgops.physical.needs import refuse_unfit
         from pgops.physical.planning import planned
         from pgops.physical.recoverability import rates
@@ -116,12 +116,14 @@ class PlanRecoveryOperator(PgOpsOperator):
             recover.refuse_full(place, plan)
             if plan.needs is not None:
                 refuse_unfit(place.host, place.bindir, plan.needs)
-        way_back = job.way_back() if isinstance(job, Over) else ()
-        lines = plan.lines()
+        lines, way_back = plan.lines(), []
+        if isinstance(job, Over):
+            told, back = standbys.planned(job.standbys(), plan, job.started_at, begun=begun is not None)
+            lines, way_back = [*lines, *told], [*job.way_back(), *back]
         for line in (*lines, *(f"the way back: {one}" for one in way_back)):
             log.info("%s", line)
         data = str(job.site.data) if isinstance(job, Over) else None
-        return {"id": job.id, "plan": to_xcom(plan), "lines": lines, "way_back": list(way_back), "data": data}
+        return {"id": job.id, "plan": to_xcom(plan), "lines": lines, "way_back": way_back, "data": data}
 
 
 class ApproveRecoveryOperator(SecondPersonOperator):
@@ -305,6 +307,19 @@ class HandOverOperator(RecoveryStep):
         return {"address": progress.address, "commands": list(progress.commands)}
 
 
+class SeedStandbysOperator(RecoveryStep):
+    """Makes the standbys that the fleet file names copies of the recovered server. Skipped where there are none."""
+
+    def step(self, context: Mapping[str, Any], fleet: Fleet, database: Database, job: Job) -> list[str]:
+        """Return what became of each."""
+        if not isinstance(job, Over) or not job.standbys():
+            raise AirflowSkipException("no standby is seeded anew")
+        job.seed()
+        progress = job.progress()
+        assert progress is not None
+        return list(progress.standbys)
+
+
 class RecoveryReportOperator(PgOpsOperator):
     """Says what became of the recovery, and fails unless it is done. Runs whatever failed before it."""
 
@@ -324,7 +339,8 @@ class RecoveryReportOperator(PgOpsOperator):
         job = job_of(context, fleet, database, plan) if plan else None
         progress = job.progress() if job else None
         checked = done["check_copy"] or ti.xcom_pull(task_ids="check_copy", key="checked") or {}
-        state = _state(params, done, touched=progress is not None)
+        follow = states.get("seed_standbys") in ("success", "skipped")
+        state = _state(params, done, touched=progress is not None, follow=follow)
         result = {
             "database": database.name,
             "server": database.server,
@@ -341,6 +357,7 @@ class RecoveryReportOperator(PgOpsOperator):
             "approved_by": (done["approve_recovery"] or {}).get("approved_by"),
             "plan": planned["lines"] if planned else [],
             "commands": list(progress.commands) if progress else [],
+            "standbys": list(progress.standbys) if progress else [],
             **checked,
         }
         if job is not None and progress is not None:
@@ -361,9 +378,9 @@ class RecoveryReportOperator(PgOpsOperator):
         return result
 
 
-def _state(params: Mapping[str, Any], done: Mapping[str, Any], *, touched: bool) -> str:
+def _state(params: Mapping[str, Any], done: Mapping[str, Any], *, touched: bool, follow: bool) -> str:
     if done["hand_over"]:
-        return "recovered"
+        return "recovered" if follow else "degraded"
     if params["dry_run"] and done["plan_recovery"]:
         return "planned"
     return "failed" if touched else "refused"
@@ -388,7 +405,7 @@ def _record(context: Mapping[str, Any], job: Job, result: Mapping[str, Any], rep
             database=result["database"],
             kind=result["mode"],
             target=result["target"],
-            passed=result["state"] == "recovered",
+            passed=result["state"] in ("recovered", "degraded"),
             place=result["address"],
             until=result["until"],
             started_at=context["dag_run"].start_date or datetime.now(UTC),
@@ -426,6 +443,7 @@ def _tell(context: Mapping[str, Any], fleet: Fleet, result: Mapping[str, Any]) -
         counts=tuple(f"{one.table}: {'about ' if one.estimated else ''}{one.rows}" for one in counts[:20]),
         plan=tuple(result["plan"]),
         commands=tuple(result["commands"]),
+        standbys=tuple(result["standbys"]),
         seconds=(datetime.now(UTC) - started).total_seconds(),
         started_at=started,
         log_url=context["ti"].log_url,

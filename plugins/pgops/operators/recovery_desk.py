@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pgops.errors import PgOpsError, Refused
-from pgops.fleet import Database, Fleet, RecoveryPolicy, Server, Settings
+from pgops.fleet import Database, Fleet, RecoveryPolicy, Server, Settings, StandbyPolicy
 from pgops.operators import resources
 from pgops.operators.base import run_name
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pgops.physical.model import Engine, Host
     from pgops.physical.needs import Needs
     from pgops.physical.recoverability import WalReader
+    from pgops.physical.standbys import Standby
     from pgops.physical.state import Place
     from pgops.postgres import Dsn
 
@@ -70,13 +71,13 @@ class Desk:
             networks=policy.networks,
         )
 
-    def bindir(self, host: Host, where: str) -> PurePosixPath:
+    def bindir(self, host: Host, where: str, programs: str | None = None) -> PurePosixPath:
         """PostgreSQL's programs on a host; on this machine also those that the client programs are taken from."""
         from pgops.physical.cluster import find_bindir
         from pgops.postgres.programs import folders
 
-        if self.policy.programs:
-            return find_bindir(host, self.major(), PurePosixPath(self.policy.programs))
+        if configured := programs or self.policy.programs:
+            return find_bindir(host, self.major(), PurePosixPath(configured))
         also = [PurePosixPath(folder) for folder in folders()] if where == "local" else []
         return find_bindir(host, self.major(), also=also)
 
@@ -107,6 +108,25 @@ class Desk:
             superuser=self.policy.superuser,
             stop=self.policy.in_place.stop,
             start=self.policy.in_place.start,
+        )
+
+    def standby(self, policy: StandbyPolicy) -> Standby:
+        """A standby of the server, to be seeded anew.
+
+        Raises:
+            PgOpsError: its host cannot be reached, or lacks the programs.
+        """
+        from pgops.physical.standbys import Standby
+
+        host = resources.host(policy.host, policy.run_as)
+        return Standby(
+            host=host,
+            data=PurePosixPath(policy.data_directory),
+            bindir=self.bindir(host, policy.host, policy.programs),
+            name=policy.name,
+            slot=policy.slot,
+            stop=policy.stop,
+            start=policy.start,
         )
 
     def _directory(self) -> PurePosixPath:

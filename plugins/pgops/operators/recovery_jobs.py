@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pgops.errors import Refused
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pgops.ledger import Lease
     from pgops.physical.cluster import Cluster
     from pgops.physical.plan import RecoveryPlan
+    from pgops.physical.standbys import Named
     from pgops.physical.state import Reached, Recovery
 
 log = logging.getLogger(__name__)
@@ -29,7 +31,7 @@ _UNFINISHED = timedelta(days=2)
 
 @dataclass(frozen=True)
 class Progressed:
-    """How far a recovery is, whatever its mode; `plan` is the one that it was begun with."""
+    """How far a recovery is, whatever its mode; `plan` is the one that it was begun with, `standbys` in words."""
 
     plan: RecoveryPlan
     fetch_seconds: float
@@ -38,6 +40,7 @@ class Progressed:
     address: str
     until: datetime | None
     commands: tuple[str, ...]
+    standbys: tuple[str, ...] = ()
 
 
 class Job(ABC):
@@ -200,8 +203,20 @@ class Over(Job):
         from pgops.physical import in_place
 
         known = in_place.read(self.site)
-        kept = known.kept if known and known.id == self.id else in_place.kept_name(self.site, self.started_at)
-        return in_place.way_back(self.site, kept)
+        kept = known.kept if known and known.id == self.id else self.site.kept_name(self.started_at)
+        return self.site.way_back(kept)
+
+    def standbys(self) -> Named:
+        """Those that the fleet file names."""
+        policy = self.desk.policy.in_place
+        assert policy is not None
+        return {one.name: partial(self.desk.standby, one) for one in policy.standbys}
+
+    def seed(self) -> None:
+        """Seed them anew from the server, which serves again."""
+        from pgops.physical import standbys
+
+        standbys.seed_all(self.site, self._state(), self.standbys())
 
     def restore(self) -> None:
         """Stop the server, keep its files, fetch. Before that: the way back."""
@@ -232,12 +247,12 @@ class Over(Job):
 
     def progress(self) -> Progressed | None:
         """As its file has it."""
-        from pgops.physical import in_place
+        from pgops.physical import in_place, standbys
 
         found = in_place.read(self.site)
         if found is None or found.id != self.id:
             return None
-        standbys = in_place.standby_commands(self.site, found)
+        named = self.standbys()
         return Progressed(
             plan=found.plan,
             fetch_seconds=found.fetch_seconds,
@@ -245,7 +260,12 @@ class Over(Job):
             reached=found.reached,
             address=self.site.dsn.where if found.phase in ("serving", "done") else "",
             until=None,
-            commands=(*standbys, "# the way back:", *in_place.way_back(self.site, found.kept)),
+            commands=(
+                *standbys.commands(self.site, found, named),
+                "# the way back:",
+                *self.site.way_back(found.kept),
+            ),
+            standbys=standbys.told(found, named),
         )
 
     def _state(self) -> Any:

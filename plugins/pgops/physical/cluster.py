@@ -26,6 +26,7 @@ class Cluster:
         bindir: PostgreSQL's programs on the host, of the server's major version.
         data: the data directory.
         folder: for its log, its sockets and what belongs to the recovery.
+        port: 0 where it is only started and stopped.
         superuser: the role that asks, over a socket that only the owner of the files can reach.
     """
 
@@ -44,7 +45,7 @@ class Cluster:
     @property
     def where(self) -> str:
         """As errors name it."""
-        return f"{self.host.name}:{self.data}, port {self.port}"
+        return f"{self.host.name}:{self.data}" + (f", port {self.port}" if self.port else "")
 
     @property
     def sockets(self) -> PurePosixPath:

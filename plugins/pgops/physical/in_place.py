@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import json
 import logging
-import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import ClassVar, Literal
 
 from psycopg2.extras import RealDictCursor
 from pydantic import TypeAdapter
 
-from pgops import units
 from pgops.errors import PgOpsError, Refused
 from pgops.include import sql_text
 from pgops.physical.cluster import Cluster
@@ -31,9 +29,10 @@ from pgops.physical.configure import (
     write_hba,
 )
 from pgops.physical.follow import RecoveryFailed, follow, judge
-from pgops.physical.model import Engine, Host
+from pgops.physical.model import Engine
 from pgops.physical.plan import RecoveryPlan
 from pgops.physical.recover import clear, forget_runtime, refuse_other, start_settings
+from pgops.physical.service import STOP_SECONDS, Service
 from pgops.physical.state import Reached
 from pgops.postgres import Dsn, connect
 
@@ -41,39 +40,22 @@ log = logging.getLogger(__name__)
 
 Phase = Literal["begun", "aside", "fetched", "configured", "recovered", "serving", "done"]
 APPLICATION = "pgops.recovery"
-STOP_SECONDS = 120
-_SPARE_BYTES = 256 << 20
-_KEPT = ".before-recovery-"
 
 
 @dataclass(frozen=True)
-class Site:
+class Site(Service):
     """The server that is recovered over.
 
     Attributes:
-        data: its data directory.
         dsn: as it is reached in service, as a role with REPLICATION.
         superuser: a role that is one; used while nobody else is let in.
-        stop, start: how its service is stopped and started; pg_ctl when empty.
     """
 
-    host: Host
-    data: PurePosixPath
-    bindir: PurePosixPath
     dsn: Dsn
     superuser: str = "postgres"
-    stop: tuple[str, ...] = ()
-    start: tuple[str, ...] = ()
 
-    @property
-    def folder(self) -> PurePosixPath:
-        """Where the recovery keeps what is its own, on the same volume."""
-        return self.data.with_name(f"{self.data.name}.pgops-recovery")
-
-    @property
-    def where(self) -> str:
-        """As errors name it."""
-        return f"{self.host.name}:{self.data}"
+    settings: ClassVar[str] = "in_place"
+    otherwise: ClassVar[str] = "recover it side by side"
 
     @property
     def cluster(self) -> Cluster:
@@ -91,6 +73,19 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class Seeded:
+    """A standby that follows the recovered server.
+
+    Attributes:
+        kept: its old data directory, on its host; empty where there is none.
+    """
+
+    name: str
+    host: str
+    kept: str
+
+
+@dataclass(frozen=True)
 class InPlace:
     """A recovery in place. Times are UTC.
 
@@ -98,6 +93,7 @@ class InPlace:
         kept: the old data directory's new name.
         slots, standbys: what hung on the server before it was stopped.
         asked: whether it could tell.
+        seeded: the standbys that follow it again.
     """
 
     id: str
@@ -112,6 +108,7 @@ class InPlace:
     fetch_seconds: float = 0.0
     replay_seconds: float = 0.0
     reached: Reached | None = None
+    seeded: tuple[Seeded, ...] = ()
 
 
 _STATE = TypeAdapter(InPlace)
@@ -129,20 +126,9 @@ def _write(site: Site, state: InPlace) -> InPlace:
     return state
 
 
-def way_back(site: Site, kept: str) -> tuple[str, ...]:
-    """The commands that undo it, for the host of the server. Somebody reads them before anything is touched.
-
-    Carried out twice they do no harm: a directory is never moved into another.
-    """
-    data, given_up = str(site.data), kept.replace(_KEPT, ".given-up-")
-    stop = site.stop or (f"{site.bindir}/pg_ctl", "stop", "-m", "fast", "-D", data)
-    start = site.start or (f"{site.bindir}/pg_ctl", "start", "-D", data, "-l", f"{site.folder}/back.log")
-    return tuple(map(shlex.join, (stop, ("mv", "-T", data, given_up), ("mv", "-T", kept, data), start)))
-
-
-def kept_name(site: Site, at: datetime) -> str:
-    """The dated name of the old data directory."""
-    return str(site.data.with_name(f"{site.data.name}{_KEPT}{at:%Y%m%dT%H%M%SZ}"))
+def note(site: Site, state: InPlace, *, seeded: tuple[Seeded, ...]) -> InPlace:
+    """Keep which standbys follow it."""
+    return _write(site, replace(state, seeded=seeded))
 
 
 def begin(site: Site, recovery_id: str, plan: RecoveryPlan, at: datetime) -> InPlace:
@@ -156,18 +142,18 @@ def begin(site: Site, recovery_id: str, plan: RecoveryPlan, at: datetime) -> InP
     known = read(site)
     if known is not None and known.id == recovery_id:
         if known.phase != "begun":
-            _refuse_without_kept(site, known)
+            refuse_without_kept(site, known)
         return known
     if known is not None and known.phase != "done" and site.host.exists(PurePosixPath(known.kept)):
         raise Refused(
             f"A recovery in place was begun by {known.id} and has come to {known.phase!r}",
             where=f"{site.host.name}:{site.folder}",
-            remedy="Clear that run's failed task, which goes on; or undo it: " + "; ".join(way_back(site, known.kept)),
+            remedy="Clear that run's failed task, which goes on; or undo it: " + "; ".join(site.way_back(known.kept)),
         )
     refuse_unfit_site(site, plan)
     hanging = _hanging_on(site)
     site.host.run(["mkdir", "-p", "-m", "700", str(site.folder)])
-    return _write(site, InPlace(recovery_id, plan.server, plan, kept_name(site, at), at, *hanging))
+    return _write(site, InPlace(recovery_id, plan.server, plan, site.kept_name(at), at, *hanging))
 
 
 def refuse_unfit_site(site: Site, plan: RecoveryPlan) -> None:
@@ -182,32 +168,7 @@ def refuse_unfit_site(site: Site, plan: RecoveryPlan) -> None:
             where=site.where,
             remedy="Recover it side by side and copy back what is needed, or put that server in the place of this one",
         )
-    if not site.host.exists(site.data / "global" / "pg_control"):
-        raise Refused(
-            "There is no data directory", where=site.where, remedy="Correct the server's entry in the fleet file"
-        )
-    if not site.start and not site.host.exists(site.data / "postgresql.conf"):
-        raise Refused(
-            "postgresql.conf is not in the data directory, so pg_ctl cannot start this server as it was",
-            where=site.where,
-            remedy="Set in_place.stop and in_place.start in the fleet file to the commands of its service, such as"
-            " [systemctl, start, postgresql@15-main]; nothing was touched",
-        )
-    mounted = site.host.run(["mountpoint", "-q", str(site.data)], check=False).code == 0
-    if mounted or site.host.run(["test", "-w", str(site.data.parent)], check=False).code != 0:
-        raise Refused(
-            "The data directory cannot be renamed: "
-            + ("it is a volume of its own" if mounted else "not writable above"),
-            where=site.where,
-            remedy="Move the data one folder deeper, or recover it side by side",
-        )
-    free, wanted = site.host.free_bytes(site.data.parent), plan.disk_bytes + _SPARE_BYTES
-    if free < wanted:
-        raise Refused(
-            f"The recovery needs {units.size(wanted)} beside the old files, and the volume has {units.size(free)} left",
-            where=site.where,
-            remedy="Free space there, or recover it side by side; nothing was touched",
-        )
+    site.refuse_unfit(plan.disk_bytes)
 
 
 def _hanging_on(site: Site) -> tuple[tuple[Slot, ...], tuple[str, ...], bool]:
@@ -227,28 +188,15 @@ def set_aside(site: Site, state: InPlace, watch: Callable[[str], None] = log.inf
     """Stop the server within a bound, and give its data directory the dated name."""
     if state.phase != "begun":
         return state
-    kept = PurePosixPath(state.kept)
-    if not site.host.exists(kept):
-        _stop(site, watch)
-        site.host.run(["mv", "-T", "--", str(site.data), str(kept)])
-        watch(f"the old data directory is {kept}")
+    site.set_aside(PurePosixPath(state.kept), watch)
     return _write(site, replace(state, phase="aside"))
-
-
-def _stop(site: Site, watch: Callable[[str], None]) -> None:
-    if not site.cluster.running():
-        return
-    if site.stop:
-        site.host.run(["timeout", str(STOP_SECONDS), *site.stop], check=False)
-    if site.cluster.running() and not site.cluster.stop(STOP_SECONDS):
-        watch("the server did not stop by itself, so it was stopped at once: it will recover when it is started again")
 
 
 def restore(site: Site, state: InPlace, engine: Engine, watch: Callable[[str], None] = log.info) -> InPlace:
     """Fetch the base backup into the place of the old directory."""
     if state.phase != "aside":
         return state
-    _refuse_without_kept(site, state)
+    refuse_without_kept(site, state)
     clear(site.cluster, site.data)
     started = time.monotonic()
     engine.fetch(state.plan.backup, site.data, site.host, watch)
@@ -256,8 +204,12 @@ def restore(site: Site, state: InPlace, engine: Engine, watch: Callable[[str], N
     return _write(site, replace(state, phase="fetched", fetch_seconds=time.monotonic() - started))
 
 
-def _refuse_without_kept(site: Site, state: InPlace) -> None:
-    """Nothing is removed or written while the old files have not their dated name: the others may be somebody's."""
+def refuse_without_kept(site: Site, state: InPlace) -> None:
+    """Nothing is removed or written while the old files have not their dated name: the others may be somebody's.
+
+    Raises:
+        Refused: they have not.
+    """
     if not site.host.exists(PurePosixPath(state.kept) / "global" / "pg_control"):
         raise Refused(
             f"The old data directory is not at {state.kept}",
@@ -280,7 +232,7 @@ def recover(
             "The base backup was not fetched", where=site.where, remedy="Clear the task that restores it, restore_copy"
         )
     if state.phase not in ("serving", "done"):
-        _refuse_without_kept(site, state)
+        refuse_without_kept(site, state)
     if state.phase == "fetched":
         state = _configured(site, state, engine.restore_command(site.host))
     if state.phase == "configured":
@@ -307,8 +259,7 @@ def _configured(site: Site, state: InPlace, restore_command: str) -> InPlace:
     """
     cluster = site.cluster
     cluster.make_sockets()
-    copy = 'for file in "$1"/*.conf; do [ ! -e "$file" ] || cp -p -- "$file" "$2"/; done'
-    site.host.run(["sh", "-c", copy, "sh", state.kept, str(site.data)])
+    site.copy_configuration(PurePosixPath(state.kept), site.data)
     elsewhere = _configured_elsewhere(site, state)
     make_configurable(cluster, state.plan.needs.libraries if state.plan.needs else ())
     overrule(
@@ -334,15 +285,12 @@ def _configured_elsewhere(site: Site, state: InPlace) -> bool:
 def serve(site: Site, state: InPlace, watch: Callable[[str], None] = log.info, seconds: float = 120) -> InPlace:
     """Start the server as it always was, and let everybody in again."""
     if state.phase == "recovered":
-        _refuse_without_kept(site, state)
+        refuse_without_kept(site, state)
         _stop_recovered(site, watch)
         overrule(site.cluster, {})
         if _configured_elsewhere(site, state):
             site.host.run(["rm", "-f", "--", str(site.data / "postgresql.conf")])
-        if site.start:
-            site.host.run(list(site.start))
-        else:
-            site.cluster.start({})
+        site.launch()
         _wait_until_it_serves(site, seconds)
         state = _write(site, replace(state, phase="serving"))
     return state
@@ -392,17 +340,3 @@ def recreate_slots(dsn: Dsn, slots: Sequence[Slot], watch: Callable[[str], None]
             watch(f"logical slot {slot.name} begins anew: its subscriber must copy its tables again")
         elif made:
             watch(f"slot {slot.name} is there again")
-
-
-def standby_commands(site: Site, state: InPlace) -> tuple[str, ...]:
-    """What seeds each standby anew, on its own host: it has WAL that the primary no longer knows."""
-    reach = f"host={site.dsn.host} port={site.dsn.port} user={site.dsn.user}"
-    seed = f"pg_basebackup -D <its data directory> -d '{reach}' -X stream -c fast -R -S <its slot>"
-    unknown = f"# which slots and standbys it had is not known, as it did not answer: ls {state.kept}/pg_replslot"
-    return (
-        *(
-            f"# {standby}: stop it, move its data directory away, then on its host\n{seed}"
-            for standby in state.standbys
-        ),
-        *(() if state.asked else (unknown,)),
-    )

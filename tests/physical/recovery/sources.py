@@ -17,7 +17,7 @@ from pgops.physical.plan import RecoveryPlan
 from pgops.physical.recoverability import WalReader, survey
 from pgops.physical.state import Place, Recovery
 from sandbox.account import Account, account
-from sandbox.postgres import PostgresServer
+from sandbox.postgres import PostgresServer, Standby
 from tests import servers
 from tests.physical.plain_engine import PlainEngine, archive_command
 
@@ -131,6 +131,18 @@ def archiving_source(major: int, **settings: str) -> Iterator[Source]:
                 yield source
             finally:
                 source.clean()
+
+
+@contextmanager
+def following(source: Source, name: str = "standby") -> Iterator[Standby]:
+    """A standby of the server, through a slot."""
+    standby = Standby(name, source.server, source.folder / name, servers.free_port())
+    try:
+        standby.create()
+        standby.start()
+        yield standby
+    finally:
+        standby.destroy()
 
 
 def backed_up(source: Source) -> BaseBackup:

@@ -17,7 +17,7 @@ from pgops.physical.in_place import Site
 from pgops.physical.plan import parse_target, plan
 from pgops.physical.recoverability import WalReader, survey
 from pgops.postgres import Dsn
-from sandbox.postgres import PostgresServer, Standby
+from sandbox.postgres import PostgresServer
 from tests import servers
 from tests.physical.archived import archived_server, walg
 from tests.physical.recovery.sources import CONTENT, Source, archiving_source, backed_up, run_as
@@ -97,7 +97,7 @@ def test_a_server_is_recovered_over_and_the_way_back_works(each_fresh_source):
 
 
 def take_back(source: Source, site: Site, state, check=True) -> None:
-    for command in in_place.way_back(site, state.kept):
+    for command in site.way_back(state.kept):
         source.place.host.run(["sh", "-c", f"{command} >/dev/null 2>&1"], check=check)
 
 
@@ -123,33 +123,6 @@ def test_cleared_tasks_of_a_recovery_that_was_taken_back_touch_nothing_and_anoth
             step(name, site, state, source)
     assert source.sql("select pg_postmaster_start_time()") == before
     assert in_place.begin(site, "run-2", state.plan, now.replace(year=2030)).id == "run-2"
-
-
-def test_a_standby_is_seeded_anew_by_the_command_that_the_report_prints(source):
-    standby = Standby("standby", source.server, source.folder / "standby", servers.free_port())
-    standby.create()
-    standby.start()
-    try:
-        target, content = destroyed(source)
-        site = site_of(source)
-        state = in_place.begin(site, "run-1", source.plan(target), datetime.now(UTC))
-        for name in STEPS:
-            state = step(name, site, state, source)
-        [printed] = in_place.standby_commands(site, state)
-        words, command = printed.split("\n")
-        assert words.startswith("# standby at 127.0.0.1: stop it")
-        standby.stop()
-        source.place.host.run(["mv", str(standby.data), f"{standby.data}.away"])
-        for blank, value in (("<its data directory>", standby.data), ("<its slot>", standby.slot)):
-            command = command.replace(blank, str(value))
-        source.place.host.run(["sh", "-c", f"{site.bindir}/{command}"], {"PGPASSWORD": source.server.password})
-        standby.create()
-        standby.start()
-        standby.wait_until_caught_up()
-        assert standby.execute(CONTENT) == [(content,)]
-        assert standby.execute("select pg_is_in_recovery()") == [(True,)]
-    finally:
-        standby.destroy()
 
 
 def test_with_wal_g_the_first_base_backup_after_it_is_no_difference_to_one_of_the_abandoned_timeline(s3, bucket):
