@@ -52,14 +52,17 @@ def connect(site: Site, server: PostgresServer) -> None:
     site.connect("pg_app", **superuser | READER, schema="postgres")
 
 
-def recovered_at(site: Site, place: Place, server: PostgresServer, engine: str = "barman", **policy: Any) -> None:
-    """A fleet file with that one database, whose server is recovered in that place."""
+def recovered_at(
+    site: Site, place: Place, server: PostgresServer, engine: str = "barman", key: str = "", **policy: Any
+) -> None:
+    """A fleet file with that one database, whose server is recovered in that place; `key` names the archive's."""
 
     def physical(fleet: dict[str, Any]) -> None:
         fleet["servers"][0]["physical"] = {
             "engine": engine,
             "connection": "pg_app_owner",
             "host": "local",
+            **({"encryption_connection": key} if key else {}),
             "recovery": {
                 "connection": "pg_app_owner",
                 "directory": str(place.base),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from pgops.operators import recovery_drill
+from pgops.physical.state import Place
+from tests import servers
 from tests.dags.conftest import Site
-from tests.dags.recoveries import lead_to, recoverable_source
+from tests.dags.recoveries import admit, connect, lead_to, recoverable_source, recovered_at
 from tests.inbox import shown
-from tests.physical.recovery.sources import Source
+from tests.physical.archived import archived_server, sealed_walg, secret_keys
+from tests.physical.recovery.sources import Source, some_ports
 
 pytestmark = pytest.mark.airflow
 DAG = "recovery_drill"
@@ -71,6 +75,25 @@ def test_a_drill_finds_its_marker_and_nothing_later_and_measures_rpo_and_rto(sit
     run = site.clear(run, "primary.recover_drill_copy", "primary.find_marker", "primary.report")
     assert run.states["primary.find_marker"] == "upstream_failed" and run.states["primary.report"] == "failed"
     assert site.ledger("select passed from pgops.recoveries") == [(False,)]
+
+
+def test_the_drill_of_a_sealed_archive_proves_that_its_key_opens_it(site, stand):
+    with secret_keys() as new_key:
+        key = new_key()
+    site.monkeypatch.setenv("AIRFLOW_CONN_WALG_KEY", json.dumps({"conn_type": "generic", "password": key}))
+    sealed = archived_server(sealed_walg(key), servers.MAJORS[0], stand.s3, site.bucket, archive_timeout="1s")
+    with sealed as archived:
+        server = archived.server
+        archived.engine.push(print)
+        admit(server)
+        server.execute("create table items (id int primary key); insert into items values (1)")
+        bindir = server.identity.reachable(server.binaries.bindir)
+        base = server.identity.folder(archived.folder / "recoveries")
+        recovered_at(site, Place(archived.host, base, bindir, some_ports()), server, "walg", "walg_key")
+        connect(site, server)
+        run = site.run(DAG)
+        assert run.state == "success", run.states
+        assert site.ledger("select passed from pgops.recoveries") == [(True,)]
 
 
 def test_a_drill_whose_copy_holds_what_came_later_fails_and_cleans_up(site, source, monkeypatch):

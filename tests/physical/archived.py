@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -65,6 +68,35 @@ def walg(source: Source, store: Store, bucket: Bucket) -> WalgEngine:
     return WalgEngine(replace(source, programs=None), store, bucket)
 
 
+def sealed_walg(key: str) -> Callable[[Source, Store, Bucket], WalgEngine]:
+    """WAL-G with a key."""
+
+    def make(source: Source, store: Store, bucket: Bucket) -> WalgEngine:
+        return WalgEngine(walg(source, store, bucket).source, store, bucket, key=key)
+
+    return make
+
+
+@contextmanager
+def secret_keys() -> Iterator[Callable[[], str]]:
+    """Makes armored secret keys, as an operator would."""
+    if shutil.which("gpg") is None:
+        pytest.skip("gpg is not on PATH: there is nothing to make a key with")
+    home = Path(tempfile.mkdtemp(prefix="gpg"))  # short: a socket lies in it
+    home.chmod(0o700)
+    gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""]
+
+    def make() -> str:
+        name = f"{secrets.token_hex(4)}@example.org"
+        subprocess.run([*gpg, "--quick-generate-key", name, "future-default", "default", "never"], check=True)
+        armored = [*gpg, "--armor", "--export-secret-keys", name]
+        return subprocess.run(armored, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+    yield make
+    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"], check=False)
+    shutil.rmtree(home, ignore_errors=True)
+
+
 ENGINES = {"barman": barman, "walg": walg}
 EACH = [(engine, major) for engine in ENGINES for major in servers.MAJORS]
 
@@ -119,9 +151,9 @@ def archived_server(
     ):
         host = LocalHost(run_as=server.identity.prefix)
         dsn = Dsn("127.0.0.1", server.port, "postgres", "postgres", server.password)
-        secrets = Secrets(PurePosixPath(folder / "secrets"))
+        place = Secrets(PurePosixPath(folder / "secrets"))
         store = store_of(s3, bucket)
-        engine = make(Source("primary", dsn, host, programs=PROGRAMS, secrets=secrets), store, bucket)
+        engine = make(Source("primary", dsn, host, programs=PROGRAMS, secrets=place), store, bucket)
         archived = Archived(server, engine, host, store, bucket, folder)
         archived.archive_with(engine.archive_command(host))
         yield archived

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import random
-import secrets
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import pytest
 
 from pgops.errors import Refused
 from pgops.fleet import PhysicalPolicy
-from pgops.physical.engines import Source, WalgEngine
+from pgops.physical.engines import WalgEngine
 from pgops.physical.model import BaseBackup
-from pgops.physical.store import Store
 from pgops.storage import Bucket
 from sandbox.objectstore import S3Server
 from tests import servers
-from tests.physical.archived import Archived, archived_server, asked, recovered, walg
+from tests.physical.archived import Archived, archived_server, asked, recovered, sealed_walg, secret_keys
 
 # Not compressible, so that it lies in a file as it lies in the table.
 MARKER = random.Random(3).randbytes(1500)
@@ -30,31 +25,15 @@ MARKER = random.Random(3).randbytes(1500)
 @pytest.fixture(scope="module")
 def new_key() -> Iterator[Callable[[], str]]:
     """Makes armored secret keys, as an operator would."""
-    if shutil.which("gpg") is None:
-        pytest.skip("gpg is not on PATH: there is nothing to make a key with")
-    home = Path(tempfile.mkdtemp(prefix="gpg"))  # short: a socket lies in it
-    home.chmod(0o700)
-    gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""]
-
-    def make() -> str:
-        name = f"{secrets.token_hex(4)}@example.org"
-        subprocess.run([*gpg, "--quick-generate-key", name, "future-default", "default", "never"], check=True)
-        armored = [*gpg, "--armor", "--export-secret-keys", name]
-        return subprocess.run(armored, stdout=subprocess.PIPE, text=True, check=True).stdout
-
-    yield make
-    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"], check=False)
-    shutil.rmtree(home, ignore_errors=True)
+    with secret_keys() as make:
+        yield make
 
 
 @pytest.fixture(scope="module")
 def sealed(s3: S3Server, module_bucket: Bucket, new_key: Callable[[], str]) -> Iterator[Archived]:
     """A server that archives with WAL-G and a key."""
 
-    def make(source: Source, store: Store, bucket: Bucket) -> WalgEngine:
-        return WalgEngine(walg(source, store, bucket).source, store, bucket, key=new_key())
-
-    with archived_server(make, servers.MAJORS[-1], s3, module_bucket) as archived:
+    with archived_server(sealed_walg(new_key()), servers.MAJORS[-1], s3, module_bucket) as archived:
         archived.server.execute("CREATE TABLE secrets (body bytea)")
         archived.server.execute("ALTER TABLE secrets ALTER body SET STORAGE EXTERNAL")
         archived.server.execute(f"INSERT INTO secrets VALUES ('\\x{MARKER.hex()}')")
