@@ -22,6 +22,13 @@ def shared_source() -> Iterator[Source]:
         yield source
 
 
+@pytest.fixture(params=servers.MAJORS)
+def each_fresh_source(request: pytest.FixtureRequest) -> Iterator[Source]:
+    """One that a test may recover over."""
+    with archiving_source(request.param) as source:
+        yield source
+
+
 @pytest.fixture
 def source(shared_source: Source) -> Iterator[Source]:
     """The module's source; a test's recoveries go with it."""

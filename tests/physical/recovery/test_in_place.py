@@ -23,12 +23,6 @@ from tests.physical.archived import archived_server, walg
 from tests.physical.recovery.sources import CONTENT, Source, archiving_source, backed_up, run_as
 
 
-@pytest.fixture(params=servers.MAJORS)
-def each_fresh_source(request):
-    with archiving_source(request.param) as source:
-        yield source
-
-
 @pytest.fixture
 def source():
     with archiving_source(servers.MAJORS[0]) as source:

@@ -18,12 +18,6 @@ from tests.physical.recovery.sources import CONTENT, archiving_source, following
 from tests.physical.recovery.test_in_place import STEPS, destroyed, site_of, step
 
 
-@pytest.fixture(params=servers.MAJORS)
-def each_fresh_source(request):
-    with archiving_source(request.param) as source:
-        yield source
-
-
 @pytest.fixture
 def source():
     with archiving_source(servers.MAJORS[0]) as source:
